@@ -1,0 +1,63 @@
+// One photo and the hands in it.
+
+import { findHands, HandError } from "./hand-client.js";
+import { currentKey } from "./key.js";
+
+/**
+ * Asks the service about a photo, again whenever the options change. Events, all of them CustomEvents: `busy`; then
+ * `answer`, detail `{answer, picture}`, or `failed`, detail the error. Only the latest question is answered.
+ */
+export class Photo extends EventTarget {
+  #blob = null;
+  #picture = null;
+  #request = null;
+
+  /** Whether there is one. */
+  get taken() {
+    return this.#blob !== null;
+  }
+
+  /** @param {Blob} blob an encoded picture */
+  take(blob, options) {
+    this.clear();
+    this.#blob = blob;
+    return this.ask(options);
+  }
+
+  /** Forget the photo, and the question about it. */
+  clear() {
+    this.#request?.abort();
+    this.#request = null;
+    this.#picture?.close();
+    this.#picture = null;
+    this.#blob = null;
+  }
+
+  async ask(options) {
+    if (!this.#blob) return;
+    this.#request?.abort();
+    const request = (this.#request = new AbortController());
+    this.#tell("busy");
+    try {
+      const answer = await findHands(this.#blob, options, { signal: request.signal, key: currentKey() });
+      const picture = this.#picture ?? (await decode(this.#blob));
+      if (this.#request !== request) return; // a newer one is on its way
+      this.#picture = picture;
+      this.#tell("answer", { answer, picture });
+    } catch (error) {
+      if (this.#request === request) this.#tell("failed", error);
+    }
+  }
+
+  #tell(type, detail = undefined) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+async function decode(blob) {
+  try {
+    return await createImageBitmap(blob, { imageOrientation: "from-image" });
+  } catch {
+    throw new HandError(415, "This browser cannot show the picture, though the service could read it.");
+  }
+}

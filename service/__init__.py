@@ -1,0 +1,1 @@
+"""The inference microservice: a photo or a stream in, hands out."""

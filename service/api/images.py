@@ -1,0 +1,151 @@
+"""Bytes to pixels: limits first, then the type by its content, then decoding.
+
+Read: JPEG (grey, colour, CMYK; baseline and progressive), PNG (all depths and palettes), WebP, BMP. The
+answer is always upright: all eight EXIF orientations are applied. Of an animation the first frame counts.
+Sixteen bits become eight. Transparent pixels are laid over white, as a viewer shows them. A file that is
+cut off is refused even where a decoder would make up the missing part: keypoints on made-up pixels help
+nobody.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from service.api.headers import Header, HeaderError, describe, read_header, sniff, without_frames
+from service.api.problems import Problem
+from service.inference.geometry import Image
+
+# A broken file is the sender's problem and told in the answer, not on our standard error.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+_REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+_STRIP_PIXELS = 2**18
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """pixels: at most this many in a picture. decode_side: a JPEG is decoded at a half, quarter or eighth
+    of its size as long as the longer side keeps this many pixels; 0 decodes every picture whole.
+    """
+
+    pixels: int = 50_000_000
+    decode_side: int = 1280
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """image: (H, W, 3) uint8 RGB, upright. width, height: of the whole upright picture, which is `factor`
+    times as large as `image` (rounded up to whole pixels).
+    """
+
+    image: Image
+    width: int
+    height: int
+    factor: int
+
+
+def decode(data: bytes, limits: Limits, *, whole: bool = False) -> Decoded:
+    """Decode an image file. whole: never at a reduced size.
+
+    Raises Problem: 422 for no bytes, 415 for a type that is not read, 413 for too many pixels (told from
+    the header), 422 for a file that is damaged or cut off.
+    """
+    if not data:
+        raise Problem(422, "The image is empty: 0 bytes were sent.")
+    if sniff(data) is None:
+        raise Problem(415, f"JPEG, PNG, WebP and BMP are read; this is {describe(data)}.")
+    try:
+        header = read_header(data)
+    except HeaderError as error:
+        raise Problem(422, f"The image cannot be decoded: {error}.") from None
+    pixels = header.width * header.height
+    if pixels > limits.pixels:
+        raise Problem(
+            413,
+            f"The picture has {header.width} × {header.height} = {pixels / 1e6:.1f} million pixels; "
+            f"at most {limits.pixels / 1e6:g} million are taken.",
+        )
+    factor = 1 if whole else reduction(header, limits.decode_side)
+    image = _upright(_pixels(data, header, factor), header.orientation)
+    swapped = header.orientation >= 5
+    width, height = (header.height, header.width) if swapped else (header.width, header.height)
+    if image.shape[:2] != (-(-height // factor), -(-width // factor)):
+        raise Problem(422, "The image cannot be decoded: its pixels do not fit the size its header declares.")
+    return Decoded(image, width, height, factor)
+
+
+def reduction(header: Header, decode_side: int) -> int:
+    """1, 2, 4 or 8: the largest reduction that leaves `decode_side` pixels on the longer side. Only JPEG
+    gains by it.
+    """
+    if header.format != "jpeg" or not decode_side:
+        return 1
+    return max((f for f in (2, 4, 8) if max(header.width, header.height) >= f * decode_side), default=1)
+
+
+def _pixels(data: bytes, header: Header, factor: int) -> Image:
+    """(H, W, 3) uint8 RGB as stored, not yet turned upright."""
+    if header.animated:
+        data = without_frames(data)
+    if header.alpha:
+        flags = cv2.IMREAD_UNCHANGED
+    else:
+        # Reduced decoding can be combined with no other flag for the colour order, so that comes after.
+        flags = _REDUCED.get(factor, cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise Problem(422, f"The image cannot be decoded: the {header.format.upper()} is damaged.")
+    if header.alpha:
+        return _over_white(image)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _over_white(image: NDArray[Any]) -> Image:
+    """image: (H, W), (H, W, 3) or (H, W, 4), grey, BGR or BGRA, 8 or 16 bits. Returns (H, W, 3) uint8 RGB."""
+    flat = np.empty((*image.shape[:2], 3), np.uint8)
+    strip = max(1, _STRIP_PIXELS // image.shape[1])
+    for top in range(
+        0, image.shape[0], strip
+    ):  # in pieces: whole, the steps between would take twice its memory
+        flat[top : top + strip] = _strip_over_white(image[top : top + strip])
+    return flat
+
+
+def _strip_over_white(image: NDArray[Any]) -> Image:
+    """Some rows of it, alike."""
+    if image.dtype == np.uint16:
+        image = (image // 257).astype(np.uint8)
+    if image.ndim == 2:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8)
+    if image.shape[2] == 3:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    colour = cv2.cvtColor(image, cv2.COLOR_BGRA2RGB)
+    alpha = image[:, :, 3:]
+    return np.asarray(255 - (255 - colour.astype(np.uint16)) * alpha // 255, np.uint8)
+
+
+def _upright(image: Image, orientation: int) -> Image:
+    """Apply an EXIF orientation. The result owns its memory in order, as OpenCV wants it."""
+    if orientation == 1:
+        return image
+    if orientation >= 5:
+        image = np.asarray(cv2.transpose(image), np.uint8)
+    # After the transposition of 5–8 what is left is a flip: 2, 7 left to right of 1, 5 and so on.
+    flip = {2: 1, 3: -1, 4: 0, 5: None, 6: 1, 7: -1, 8: 0}[orientation]
+    return image if flip is None else np.asarray(cv2.flip(image, flip), np.uint8)
+
+
+def encode(image: Image, media_type: str) -> bytes:
+    """image: (H, W, 3) uint8 RGB. media_type: image/png or image/jpeg."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    if media_type == "image/png":
+        _, encoded = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    else:
+        _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    return bytes(encoded)

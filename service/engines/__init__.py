@@ -1,0 +1,1 @@
+"""What runs the networks. An engine takes batches of uint8 pictures and returns decoded numpy arrays."""

@@ -1,0 +1,127 @@
+"""Which engine runs a pair of checkpoints, and on what. Imports an engine only when it is the one.
+
+What was asked for runs or the start fails: nothing falls back to another engine, device or precision.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from service.engines.base import DetectorEngine, EngineError, PoseEngine
+from service.engines.loaded import LoadedModel
+from service.inference.calibration import Calibration
+from service.models.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from service.engines.torch import TorchDetector, TorchPose
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_EXTRA = {"torch", "torchvision", "safetensors"}  # modules that come with it
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What to run on. `device` is "auto", "cpu", "cuda", "cuda:N" or "mps", anything else a ValueError.
+
+    With engine "auto" ONNX Runtime serves, unless only torch can do what is asked for: another device than the CPU,
+    another precision than float32, a checkpoint without a graph. A GPU is therefore used when it is asked for, by
+    device "cuda", "cuda:N" or "mps", or by engine "torch" with device "auto".
+    """
+
+    engine: Literal["auto", "onnx", "torch"] = "auto"
+    device: str = "auto"
+    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        check_device(self.device)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A detector and a pose model that run on the same engine, what they are, and how their score is calibrated."""
+
+    detector: DetectorEngine
+    pose: PoseEngine
+    models: tuple[LoadedModel, LoadedModel]
+    calibration: Calibration
+
+
+def check_device(device: str) -> str:
+    """The device's name itself. Raises ValueError for one that no machine has."""
+    if not _DEVICE.fullmatch(device):
+        raise ValueError("a device is auto, cpu, cuda, cuda:N or mps")
+    return device
+
+
+def load_pair(detector: Path, pose: Path, runtime: Runtime | None = None) -> Pair:
+    """Load two checkpoint folders into the engine that the runtime asks for.
+
+    Raises CheckpointError for a folder that is not what its card says or that the engine cannot serve, EngineError for
+    a device that is not there, a library that is not installed or a graph that does not run.
+    """
+    runtime = runtime or Runtime()
+    checkpoints = Checkpoint.load(Path(detector), "detector"), Checkpoint.load(Path(pose), "pose")
+    engine, reason = choose_engine(runtime, checkpoints)
+    if engine == "torch":
+        first, second = _load_torch(checkpoints, runtime, reason)
+        return Pair(first, second, (first.model, second.model), _calibration(*checkpoints))
+    from service.engines.onnx import OnnxDetector, OnnxPose
+
+    onnx = OnnxDetector(checkpoints[0], reason), OnnxPose(checkpoints[1], reason)
+    return Pair(*onnx, (onnx[0].model, onnx[1].model), _calibration(*checkpoints))
+
+
+def _calibration(detector: Checkpoint, pose: Checkpoint) -> Calibration:
+    """The pair's own; none for two that were not calibrated together."""
+    fitted = pose.card.score_calibration
+    if fitted is None or fitted.detector != f"{detector.card.name} {detector.card.version}":
+        return Calibration()
+    return Calibration(fitted.slope, fitted.offset)
+
+
+def choose_engine(
+    runtime: Runtime, checkpoints: Sequence[Checkpoint]
+) -> tuple[Literal["onnx", "torch"], str]:
+    """The engine, and why it is the one. Raises EngineError when ONNX Runtime is asked for what only torch can do."""
+    only_torch = _why_only_torch(runtime)
+    if runtime.engine == "onnx":
+        if only_torch:
+            raise EngineError(f"engine=onnx cannot serve this: {only_torch}; use engine=torch")
+        return "onnx", "engine=onnx was asked for"
+    if runtime.engine == "torch":
+        return "torch", "engine=torch was asked for"
+    without = [checkpoint for checkpoint in checkpoints if not checkpoint.has_graph]
+    if not only_torch and without:
+        only_torch = f"{without[0].card.name} has no ONNX graph"
+    if only_torch:
+        return "torch", f"engine=auto: {only_torch}"
+    return (
+        "onnx",
+        "engine=auto: ONNX Runtime serves on the CPU unless device=cuda, device=mps or engine=torch is set",
+    )
+
+
+def _why_only_torch(runtime: Runtime) -> str:
+    """Empty when nothing about the runtime needs torch."""
+    if runtime.device not in ("auto", "cpu"):
+        return f"ONNX Runtime runs on the CPU here, not on device={runtime.device}"
+    if runtime.precision != "float32":
+        return f"ONNX graphs are in float32, not in precision={runtime.precision}"
+    return ""
+
+
+def _load_torch(
+    checkpoints: tuple[Checkpoint, Checkpoint], runtime: Runtime, reason: str
+) -> tuple["TorchDetector", "TorchPose"]:
+    try:
+        from service.engines.torch import TorchDetector, TorchPose, place
+
+        placement = place(runtime.device, runtime.precision)
+        placement = replace(placement, reason=f"{reason}; {placement.reason}")
+        return TorchDetector(checkpoints[0], placement), TorchPose(checkpoints[1], placement)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _EXTRA:
+            raise
+        raise EngineError(f"{reason}, but {error.name} is not installed: pip install '.[gpu]'") from None

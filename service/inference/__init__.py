@@ -1,0 +1,1 @@
+"""The core: numpy pictures in, hands out. Nothing here knows of the web."""

@@ -1,0 +1,40 @@
+"""From scores to probabilities."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A rising map of [0, 1] onto itself, logistic in the score's log-odds (Platt, "Probabilistic outputs for support
+    vector machines", 1999). The default leaves scores as they are.
+
+    slope: above 0, else ValueError. offset: log-odds.
+    """
+
+    slope: float = 1.0
+    offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.slope < math.inf and math.isfinite(self.offset)):
+            raise ValueError(
+                f"a calibration rises: it needs a finite slope above 0 and a finite offset, not {self}"
+            )
+
+    def __call__(self, score: float) -> float:
+        """The probability that belongs to a score in [0, 1]."""
+        return _expit(self.slope * _logit(score) + self.offset)
+
+    def inverse(self, probability: float) -> float:
+        """The score that a probability in [0, 1] belongs to."""
+        return _expit((_logit(probability) - self.offset) / self.slope)
+
+
+def _logit(p: float) -> float:
+    if p <= 0:
+        return -math.inf
+    return math.inf if p >= 1 else math.log(p / (1 - p))
+
+
+def _expit(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x > -700 else 0.0

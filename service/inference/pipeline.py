@@ -1,0 +1,312 @@
+"""Pictures in, hands out.
+
+    from service.inference.pipeline import Pipeline
+    pipeline = Pipeline.load()
+    hands = pipeline.hands(image)          # (H, W, 3) uint8 RGB
+
+Two steps, each usable alone: `detect` finds boxes in the whole picture, `pose` finds the keypoints in
+boxes. A tracker calls `pose` with the boxes of the frame before.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from service.engines.base import DetectorEngine, EngineError, PoseEngine
+from service.engines.factory import Runtime, load_pair
+from service.engines.loaded import LoadedModel
+from service.inference.calibration import Calibration
+from service.inference.geometry import Crop, Image, Pyramid, letterbox, non_maximum_suppression
+from service.inference.hands import Box, Detection, Hand
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+DEFAULT_DETECTOR = WEIGHTS / "detector"
+DEFAULT_POSE = WEIGHTS / "pose"
+
+# When the detector takes a closer look: see `_far_away`.
+_SURE, _SEVERAL, _SMALL = 0.4, 2, 0.25
+_HARDLY_A_HAND = 0.1  # presence of what is not worth a second look
+_AGREED = (
+    0.15  # keypoints of two looks are one place if they lie less than this share of the box's side apart
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Where the pipeline draws its lines; each in [0, 1].
+
+    detection: detector scores below this are not looked at.
+    presence: crops in which the pose model sees a hand with less than this probability are dropped.
+    duplicate: two poses are one hand when their keypoints lie less than this share of the hand's size
+        apart, on average.
+    doubtful: hands whose presence times mean keypoint score is less get a second look, in single pictures; 0 for none.
+    """
+
+    detection: float = 0.25
+    presence: float = 0.3
+    duplicate: float = 0.2
+    doubtful: float = 0.6
+
+    def __post_init__(self) -> None:
+        for name in ("detection", "presence", "duplicate", "doubtful"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The hands of a picture, best first, and the milliseconds each step took."""
+
+    hands: list[Hand]
+    detect_ms: float
+    pose_ms: float
+
+
+class Pipeline:
+    """Detector and pose model together. Safe to use from several threads at once when its engines are."""
+
+    def __init__(
+        self,
+        detector: DetectorEngine,
+        pose: PoseEngine,
+        *,
+        models: Sequence[LoadedModel] = (),
+        thresholds: Thresholds | None = None,
+        calibration: Calibration | None = None,
+    ) -> None:
+        """models: what the engines loaded, detector first; for `GET /v1/models` only. calibration: of the scores that
+        `hands` and a tracker give out.
+        """
+        self.detector_engine = detector
+        self.pose_engine = pose
+        self.models = tuple(models)
+        self.thresholds = thresholds or Thresholds()
+        self.calibration = calibration or Calibration()
+        # Told the size of each batch of crops, in its thread.
+        self.on_pose: Callable[[int], None] | None = None
+
+    @classmethod
+    def load(
+        cls,
+        detector: Path = DEFAULT_DETECTOR,
+        pose: Path = DEFAULT_POSE,
+        thresholds: Thresholds | None = None,
+        runtime: Runtime | None = None,
+    ) -> Self:
+        """Load two checkpoint folders; without arguments the pair that comes with the package, into ONNX
+        Runtime. `Pipeline.load(runtime=Runtime(device="cuda"))` loads it onto a GPU.
+
+        Raises CheckpointError for a folder that is not what its card says, EngineError for a graph that
+        does not run or a device that is not there.
+        """
+        pair = load_pair(detector, pose, runtime)
+        return cls(
+            pair.detector,
+            pair.pose,
+            models=pair.models,
+            thresholds=thresholds,
+            calibration=pair.calibration,
+        )
+
+    def hands(
+        self, image: Image, *, max_hands: int = 4, min_score: float = 0.5, mirrored: bool = False
+    ) -> list[Hand]:
+        """The hands of a picture, best score first, at most `max_hands`, none scored below `min_score`.
+
+        image: (H, W, 3) uint8 RGB. mirrored: the picture was mirrored (a selfie view): swaps the handedness
+            and nothing else. Raises ValueError for an image of another shape or type, or max_hands below 1.
+        """
+        return self.run(image, max_hands=max_hands, min_score=min_score, mirrored=mirrored).hands
+
+    def run(
+        self, image: Image, *, max_hands: int = 4, min_score: float = 0.5, mirrored: bool = False
+    ) -> Result:
+        """`hands`, with timings."""
+        if max_hands < 1:
+            raise ValueError(f"max_hands must be at least 1, not {max_hands}")
+        started = time.perf_counter()
+        pyramid = Pyramid(check_image(image))
+        least = self.calibration.inverse(min_score)
+        # A hand that cannot reach it even if the pose model is certain of it is not worth a crop.
+        waiting = [d for d in self._detect(pyramid) if combined_score(d.score, 1.0) >= least]
+        detected = time.perf_counter()
+        found: list[Hand] = []
+        while waiting and len(found) < max_hands:
+            batch, waiting = waiting[: max_hands - len(found)], waiting[max_hands - len(found) :]
+            found += [
+                hand
+                for hand in self._pose_twice(pyramid, batch)
+                if hand.presence >= self.thresholds.presence and hand.score >= least
+            ]
+            found = merge_duplicates(found, self.thresholds.duplicate)
+        done = time.perf_counter()
+        hands = [replace(hand, score=self.calibration(hand.score)) for hand in found]
+        hands = [hand.mirrored() for hand in hands] if mirrored else hands
+        return Result(hands, (detected - started) * 1e3, (done - detected) * 1e3)
+
+    def detect(self, image: Image) -> list[Detection]:
+        """Where the detector sees hands: above its threshold, after non-maximum suppression, best first.
+
+        image: (H, W, 3) uint8 RGB, else ValueError. Boxes are in pixels of the picture, clipped to it.
+        """
+        return self._detect(Pyramid(check_image(image)))
+
+    def pose(self, image: Image, detections: Sequence[Detection]) -> list[Hand]:
+        """One hand for each detection, in the same order, all crops in one batch.
+
+        Hands keep the detector's boxes: averaged with the box of the keypoints they fit boxes drawn by people
+        no better (mean IoU 0.83 either way). Nothing is dropped: `Hand.presence` says whether the crop shows
+        a hand at all. Scores are not calibrated yet.
+        image: (H, W, 3) uint8 RGB, else ValueError. Boxes are in pixels of the picture.
+        """
+        return self._pose(Pyramid(check_image(image)), detections)
+
+    def warm_up(self) -> None:
+        """One inference through both engines, so that the first request does not pay for what they set up
+        lazily. Raises EngineError, or ValueError from `Hand`, when their answers are no numbers, as those of
+        damaged weights are.
+        """
+        size = self.detector_engine.input_size
+        image = np.full((size, size, 3), 127, np.uint8)
+        found = self.detector_engine(image[None])
+        self.pose(image, [Detection(Box(0, 0, size, size), 1.0)])
+        if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
+            raise EngineError("the models run, but their answers are no numbers")
+
+    def _detect(self, pyramid: Pyramid) -> list[Detection]:
+        found = self._look(pyramid, self.detector_engine.input_size)
+        closer, longer = self.detector_engine.closer_size, max(pyramid.at(1)[0].shape[:2])
+        if closer is not None and closer <= longer and _far_away(found, longer):
+            return self._look(pyramid, closer)
+        return found
+
+    def _look(self, pyramid: Pyramid, size: int) -> list[Detection]:
+        """size: the longer side of the picture that the detector gets."""
+        height, width = pyramid.at(1)[0].shape[:2]
+        fitted, placing = letterbox(pyramid, size)
+        raw = self.detector_engine(fitted[None])  # (1, K, 4), (1, K)
+        likely = raw.scores[0] >= self.thresholds.detection
+        boxes, scores = placing.to_picture(raw.boxes[0][likely]), np.clip(raw.scores[0][likely], 0.0, 1.0)
+        boxes[:, 0::2] = np.clip(boxes[:, 0::2], 0, width)
+        boxes[:, 1::2] = np.clip(boxes[:, 1::2], 0, height)
+        visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        boxes, scores = boxes[visible], scores[visible]
+        order = np.argsort(-scores, kind="stable")
+        boxes, scores = boxes[order], scores[order]
+        return [
+            Detection(Box.from_corners(*boxes[i]), float(scores[i])) for i in non_maximum_suppression(boxes)
+        ]
+
+    def _pose(self, pyramid: Pyramid, detections: Sequence[Detection]) -> list[Hand]:
+        size = self.pose_engine.input_size
+        return self._ask(pyramid, detections, [Crop.around(d.box, size) for d in detections])
+
+    def _pose_twice(self, pyramid: Pyramid, detections: Sequence[Detection]) -> list[Hand]:
+        """As `_pose`, with a second look at doubtful hands, turned upright."""
+        hands = self._pose(pyramid, detections)
+        doubtful = [i for i, hand in enumerate(hands) if self._is_doubtful(hand)]
+        crops = [Crop.upright(hands[i].keypoints, self.pose_engine.input_size) for i in doubtful]
+        again = self._ask(pyramid, [detections[i] for i in doubtful], crops)
+        for i, second in zip(doubtful, again, strict=True):
+            hands[i] = merge_looks(hands[i], second)
+        return hands
+
+    def _is_doubtful(self, hand: Hand) -> bool:
+        sure = hand.presence * float(hand.keypoint_scores.mean())
+        return hand.presence >= _HARDLY_A_HAND and sure < self.thresholds.doubtful
+
+    def _ask(self, pyramid: Pyramid, detections: Sequence[Detection], crops: Sequence[Crop]) -> list[Hand]:
+        """What the pose model sees in the crops, one for each detection."""
+        if not crops:
+            return []
+        if self.on_pose is not None:
+            self.on_pose(len(crops))
+        poses = self.pose_engine(np.stack([crop.cut(pyramid) for crop in crops]))  # (B, S, S, 3)
+        hands = []
+        for i, (detection, crop) in enumerate(zip(detections, crops, strict=True)):
+            keypoints = crop.to_picture(poses.keypoints[i])
+            keypoint_scores = np.clip(poses.scores[i], 0.0, 1.0)
+            presence = float(np.clip(poses.hand[i], 0.0, 1.0))
+            right = float(np.clip(poses.right[i], 0.0, 1.0))
+            hands.append(
+                Hand(
+                    box=detection.box,
+                    score=combined_score(detection.score, presence, float(keypoint_scores.mean())),
+                    presence=presence,
+                    handedness="right" if right >= 0.5 else "left",
+                    handedness_score=max(right, 1.0 - right),
+                    keypoints=keypoints,
+                    keypoint_scores=keypoint_scores,
+                    depth=None if poses.depth is None else poses.depth[i] * np.float32(crop.side / crop.size),
+                )
+            )
+        return hands
+
+
+def _far_away(found: Sequence[Detection], longer: int) -> bool:
+    """Whether a closer look is worth its time: several hands, each small against the picture's longer side.
+
+    Hands of people at some distance are found more often then (docs/decisions/0008); one hand alone is what most
+    pictures show, and hands that fill a picture are found less often at a larger size.
+    """
+    sure = [d for d in found if d.score >= _SURE]
+    return len(sure) >= _SEVERAL and max(d.box.side for d in sure) < _SMALL * longer
+
+
+def check_image(image: Image) -> Image:
+    """The image itself. Raises ValueError unless it is (H, W, 3) uint8 with at least one pixel."""
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        what = f"{image.shape} {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(f"an image is an (H, W, 3) uint8 RGB array, not {what}")
+    if not image.size:
+        raise ValueError("the image has no pixels")
+    return image
+
+
+def combined_score(detection: float, presence: float, keypoints: float = 1.0) -> float:
+    """A hand's score before it is calibrated: the geometric mean of what the detector, the pose model's "is there a
+    hand" and its keypoints (the mean of their scores; 1 where they are not known yet) say.
+
+    All must believe in a hand for a high score. On `val` that finds more at the same precision than any of them alone
+    (`python -m training evaluate`, rows "detector" and "detector + pose").
+    """
+    return float(np.cbrt(detection * presence * keypoints))
+
+
+def merge_looks(first: Hand, second: Hand) -> Hand:
+    """Two looks at one hand: the surer one, with the mean of both for keypoints in which they agree, weighted by their
+    scores; where they do not agree, the surer keypoint.
+    """
+    surer = max(first, second, key=lambda hand: float(hand.keypoint_scores.mean()))
+    weights = np.stack([first.keypoint_scores, second.keypoint_scores])[..., None] + np.float32(1e-6)
+    points = np.stack([first.keypoints, second.keypoints])  # (2, 21, 2)
+    apart = np.linalg.norm(points[0] - points[1], axis=1)[:, None]
+    mean = (points * weights).sum(axis=0) / weights.sum(axis=0)
+    either = np.where(weights[0] >= weights[1], points[0], points[1])
+    return replace(
+        surer,
+        keypoints=np.where(apart < _AGREED * first.box.side, mean, either).astype(np.float32),
+        keypoint_scores=np.maximum(first.keypoint_scores, second.keypoint_scores),
+    )
+
+
+def merge_duplicates(hands: Sequence[Hand], threshold: float) -> list[Hand]:
+    """The hands best score first, without those whose keypoints lie on a better one's.
+
+    Boxes cannot tell a hand seen twice from two clasped hands; keypoints can, since each is compared with
+    its namesake.
+    threshold: mean distance between namesakes as a share of the larger box side.
+    """
+    kept: list[Hand] = []
+    for hand in sorted(hands, key=lambda h: h.score, reverse=True):
+        if not any(_distance(hand, other) < threshold for other in kept):
+            kept.append(hand)
+    return kept
+
+
+def _distance(a: Hand, b: Hand) -> float:
+    return float(np.linalg.norm(a.keypoints - b.keypoints, axis=1).mean()) / max(a.box.side, b.box.side)

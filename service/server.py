@@ -1,0 +1,136 @@
+"""uvicorn with a life cycle: what it says when it listens, what each signal does, how it ends.
+
+SIGTERM and SIGINT: `/readyz` says no, a drain time passes, nothing new is accepted, streams end with 1001, requests end
+by themselves within the grace period. A second one ends the process at once. SIGHUP reloads the models.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import uvicorn
+from uvicorn.server import HANDLED_SIGNALS
+
+from service.api.state import Service
+from service.engines.base import EngineError
+from service.models.checkpoint import CheckpointError
+from service.reload import ReloadRunningError
+
+log = logging.getLogger("service")
+
+_RELOAD_SIGNAL: signal.Signals | None = getattr(signal, "SIGHUP", None)  # not on Windows
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Until the server listens to signals itself, SIGTERM ends the process with 0. To the first process of a container
+    the system would not even pass it on without a handler.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+class Server(uvicorn.Server):
+    """Serves one application with its `Service`."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+        self._stop_at: float | None = None
+        self._reload_asked = False
+        self._reload: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ours instead of uvicorn's, which raises each signal anew at the end: told to stop, we end with 0."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        handlers = {signal.Signals(told): signal.signal(told, self.handle_exit) for told in HANDLED_SIGNALS}
+        if _RELOAD_SIGNAL is not None:
+            handlers[_RELOAD_SIGNAL] = signal.signal(_RELOAD_SIGNAL, self._ask_for_reload)
+        try:
+            yield
+        finally:
+            for told, handler in handlers.items():
+                signal.signal(told, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop; the second time at once."""
+        if self._stop_at is not None:
+            os.write(2, b"told to stop a second time\n")  # the log's lock may be held where the signal came
+            os._exit(128 + sig)
+        self._service.draining = True
+        self._stop_at = time.monotonic() + self._service.settings.drain_seconds
+
+    def _ask_for_reload(self, sig: int, frame: FrameType | None) -> None:
+        self._reload_asked = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: do what signals asked for."""
+        if self._stop_at is not None and time.monotonic() >= self._stop_at:
+            self.should_exit = True
+        # One that comes while a reload runs is for files that may have changed since: it waits for its turn.
+        if self._reload_asked and not self._reloading():
+            self._reload_asked = False
+            self._reload = asyncio.create_task(self._try_to_reload())
+        return await super().on_tick(counter)
+
+    def _reloading(self) -> bool:
+        """Whether a reload runs, on a signal or over HTTP."""
+        return self._service.reloader.running or (self._reload is not None and not self._reload.done())
+
+    async def _try_to_reload(self) -> None:
+        try:
+            await self._service.reload()
+        except ReloadRunningError:  # over HTTP, begun this very moment
+            self._reload_asked = True
+        except (CheckpointError, EngineError):
+            return  # it is in the log, and the old models go on
+        except Exception:
+            log.exception("reload failed, the old models go on")
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, listen, and say so in one line."""
+        await super().startup(sockets)
+        if self.started and sockets:
+            self._announce(sockets[0])
+
+    def _announce(self, listener: socket.socket) -> None:
+        host, port = listener.getsockname()[:2]
+        found = self._service.pipeline.models if self._service.pipeline else ()
+        models = ", ".join(
+            f"{m.task} {m.name} {m.version} ({m.engine}, {m.device}, {m.precision})" for m in found
+        )
+        shown = f"[{host}]" if ":" in host else host
+        threads = self._service.workers.threads
+        log.info("listening on http://%s:%d with %d threads: %s", shown, port, threads, models)
+        for reason in dict.fromkeys(m.reason for m in found):
+            log.info(reason)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nothing new, end the streams before uvicorn cuts their connections, wait for the rest."""
+        log.info("stopping: up to %d seconds for what runs", self._service.settings.grace_seconds)
+        for server in self.servers:
+            server.close()
+        if self._reload is not None:
+            self._reload.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._reload
+        await self._service.streams.close()
+        await super().shutdown(sockets)
+        log.info("stopped")

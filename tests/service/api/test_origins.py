@@ -1,0 +1,35 @@
+import pytest
+
+from service.api.origins import allowed, parse_origins
+from service.settings import SettingsError, load
+
+
+def test_a_list_is_read_with_its_slips() -> None:
+    assert parse_origins(" https://Example.org/, http://localhost:3000 ,") == {
+        "https://example.org",
+        "http://localhost:3000",
+    }
+    assert parse_origins("") == frozenset()
+
+
+@pytest.mark.parametrize("text", ["example.org", "https://", "https://example.org/page", "//example.org"])
+def test_what_is_no_origin_stops_the_start_and_is_named(text: str) -> None:
+    with pytest.raises(SettingsError, match="HANDPOSE_ALLOWED_ORIGINS"):
+        load(["--allowed-origins", text])
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "welcome"),
+    [
+        (None, "", True),
+        ("http://localhost:8000", "localhost:8000", True),
+        ("http://localhost:8001", "localhost:8000", False),
+        ("http://localhost", "localhost:8000", False),
+        ("http://localhost:8000.evil.example", "localhost:8000", False),
+        ("http://localhost:8000@evil.example", "localhost:8000", False),
+        ("null", "", False),
+        ("", "", False),
+    ],
+)
+def test_only_our_own_pages_without_a_list(origin: str | None, host: str, welcome: bool) -> None:
+    assert allowed(origin, host, frozenset()) is welcome

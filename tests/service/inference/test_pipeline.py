@@ -1,0 +1,320 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from service.engines.base import Detections, Poses
+from service.inference.calibration import Calibration
+from service.inference.hands import Box, Detection, Hand
+from service.inference.pipeline import Pipeline, Thresholds, combined_score, merge_looks
+
+RED, MAGENTA, ORANGE = (255, 0, 0), (255, 0, 255), (255, 150, 0)
+
+
+def test_a_hand_is_found_where_it_is(pipeline: Pipeline, draw: Callable) -> None:
+    (hand,) = pipeline.hands(draw(640, 480, (200, 120, 100, 160, RED)))
+    assert hand.box.corners == pytest.approx(
+        (200, 120, 300, 280), abs=5
+    )  # one pixel of the detector is five here
+    assert hand.keypoints[0] == pytest.approx([200, 120], abs=3)
+    assert hand.keypoints[20] == pytest.approx([300, 280], abs=3)
+    assert (hand.handedness, hand.handedness_score) == ("right", pytest.approx(0.95))
+    assert hand.score == pytest.approx((0.9 * 0.99 * 0.8) ** (1 / 3), abs=1e-4)
+
+
+def test_all_crops_of_a_picture_go_in_one_batch(pipeline: Pipeline, draw: Callable) -> None:
+    image = draw(640, 480, (20, 20, 60, 60, RED), (300, 50, 60, 90, MAGENTA), (100, 300, 80, 60, RED))
+    hands = pipeline.hands(image)
+    assert pipeline.pose_engine.batches == [3]
+    assert pipeline.detector_engine.batches == [1]
+    assert sorted(hand.handedness for hand in hands) == ["left", "right", "right"]
+    assert [hand.score for hand in hands] == sorted((hand.score for hand in hands), reverse=True)
+
+
+def test_no_hand_means_no_pose_inference(pipeline: Pipeline, draw: Callable) -> None:
+    assert pipeline.hands(draw(320, 240)) == []
+    assert pipeline.pose_engine.batches == []
+
+
+def test_max_hands_keeps_the_best(pipeline: Pipeline, draw: Callable) -> None:
+    image = draw(640, 480, (20, 20, 60, 60, RED), (300, 50, 60, 90, RED), (100, 300, 80, 60, RED))
+    everything = pipeline.hands(image)
+    (best,) = pipeline.hands(image, max_hands=1)
+    assert best.box == everything[0].box
+    assert pipeline.pose_engine.batches[-1] == 1
+
+
+def test_crops_without_a_hand_give_way_to_the_next_candidate(pipeline: Pipeline, draw: Callable) -> None:
+    """The detector is surest of the orange one; the pose model sees no hand in it."""
+    image = draw(640, 480, (20, 20, 90, 90, ORANGE), (300, 250, 60, 90, RED))
+    (hand,) = pipeline.hands(image, max_hands=1)
+    assert hand.box.x == pytest.approx(300, abs=5)
+    assert pipeline.pose_engine.batches == [1, 1]
+
+
+def test_min_score_holds_for_the_final_score(pipeline: Pipeline, draw: Callable) -> None:
+    image = draw(640, 480, (200, 120, 100, 160, RED))
+    assert len(pipeline.hands(image, min_score=0.89)) == 1
+    assert pipeline.hands(image, min_score=0.895) == []
+    assert pipeline.pose_engine.batches == [1, 1]  # 0.895 could still have been reached
+    assert pipeline.hands(image, min_score=0.98) == []
+    assert pipeline.pose_engine.batches == [1, 1]  # here no pose could have saved it
+
+
+def test_mirrored_swaps_handedness_only(pipeline: Pipeline, draw: Callable) -> None:
+    image = draw(640, 480, (200, 120, 100, 160, RED))
+    (plain,), (mirrored,) = pipeline.hands(image), pipeline.hands(image, mirrored=True)
+    assert (plain.handedness, mirrored.handedness) == ("right", "left")
+    assert np.array_equal(plain.keypoints, mirrored.keypoints)
+    assert plain.box == mirrored.box
+
+
+class Twice:
+    """Answers with one keypoint score and presence at first, and with others for the second look."""
+
+    input_size = 96
+
+    def __init__(self, scores: tuple[float, float], presence: float = 0.9) -> None:
+        self.scores, self.presence = scores, presence
+        self.batches: list[int] = []
+
+    def __call__(self, crops: np.ndarray) -> Poses:
+        n = len(crops)
+        second = bool(self.batches)
+        self.batches.append(n)
+        up = np.linspace([48, 80], [48, 16], 21)  # in any crop: from the middle of its lower part upwards
+        keypoints = np.tile(up + second * 5, (n, 1, 1)).astype(np.float32)
+        return Poses(
+            keypoints,
+            np.full((n, 21), self.scores[second], np.float32),
+            np.full(n, self.presence, np.float32),
+            np.full(n, 0.9, np.float32),
+        )
+
+
+@pytest.mark.parametrize(
+    ("engine", "looks", "kept"),
+    [
+        (Twice((0.4, 0.6)), [1, 1], 0.6),
+        (Twice((0.4, 0.3)), [1, 1], 0.4),  # the first was surer
+        (Twice((0.8, 0.9)), [1], 0.8),  # sure at once
+        (Twice((0.4, 0.6), presence=0.05), [1], None),  # hardly a hand
+    ],
+)
+def test_doubtful_hands_get_a_second_look(
+    pipeline: Pipeline, draw: Callable, engine: Twice, looks: list[int], kept: float | None
+) -> None:
+    pipeline.pose_engine = engine
+    hands = pipeline.hands(draw(640, 480, (200, 120, 100, 160, RED)), min_score=0.1)
+    assert engine.batches == looks
+    assert [hand.keypoint_scores[0] for hand in hands] == ([] if kept is None else [pytest.approx(kept)])
+
+
+def test_only_the_doubtful_hands_are_looked_at_again(pipeline: Pipeline, draw: Callable) -> None:
+    class Mixed(Twice):
+        def __call__(self, crops: np.ndarray) -> Poses:
+            poses = super().__call__(crops)
+            if len(crops) == 2:
+                poses.scores[1] = 0.9
+            return poses
+
+    pipeline.pose_engine = Mixed((0.4, 0.6))
+    hands = pipeline.hands(draw(640, 480, (20, 20, 90, 90, RED), (300, 250, 60, 90, RED)), min_score=0.1)
+    assert pipeline.pose_engine.batches == [2, 1]
+    assert [round(float(hand.keypoint_scores[0]), 1) for hand in hands] == [0.9, 0.6]
+
+
+def test_two_looks_are_merged_keypoint_by_keypoint() -> None:
+    def look(keypoints: np.ndarray, scores: np.ndarray, handedness: str) -> Hand:
+        return Hand(Box(0, 0, 100, 100), 0.5, 0.9, handedness, 0.9, keypoints, scores)
+
+    places = np.full((21, 2), 50, np.float32)
+    elsewhere = places + np.array([10, 0], np.float32)
+    elsewhere[20] += 40
+    weak, strong = np.full(21, 0.2, np.float32), np.full(21, 0.6, np.float32)
+    strong[20] = 0.1
+    for looks in (
+        (look(places, weak, "left"), look(elsewhere, strong, "right")),
+        (look(elsewhere, strong, "right"), look(places, weak, "left")),
+    ):
+        hand = merge_looks(*looks)
+        assert hand.handedness == "right"  # of the surer one
+        assert hand.keypoints[:20] == pytest.approx(np.tile([57.5, 50], (20, 1)), abs=1e-3)
+        assert hand.keypoints[20] == pytest.approx([50, 50])  # too far apart for a mean
+        assert hand.keypoint_scores[0] == pytest.approx(0.6)
+        assert hand.keypoint_scores[20] == pytest.approx(0.2)
+
+
+def test_two_poses_on_one_hand_become_one(pipeline: Pipeline, draw: Callable) -> None:
+    """A red hand joined to an orange wrist by nothing: two boxes, and both crops centre on the red one."""
+
+    class Stubborn:
+        input_size = 96
+
+        def __call__(self, crops: np.ndarray) -> Poses:
+            n = len(crops)
+            keypoints = np.zeros((n, 21, 2), np.float32)
+            for i, crop in enumerate(crops):
+                ys, xs = np.nonzero((crop[:, :, 0] > 128) & (crop[:, :, 1] < 100))
+                keypoints[i] = np.linspace((xs.min(), ys.min()), (xs.max(), ys.max()), 21)
+            ones = np.ones(n, np.float32)
+            return Poses(keypoints, np.full((n, 21), 0.8, np.float32), ones, ones)
+
+    image = draw(640, 480, (200, 120, 100, 60, RED), (200, 190, 100, 60, ORANGE))
+    assert len(pipeline.detect(image)) == 2
+    twice = Pipeline(pipeline.detector_engine, Stubborn(), thresholds=Thresholds(duplicate=0.0))
+    assert len(twice.hands(image)) == 2
+    once = Pipeline(pipeline.detector_engine, Stubborn())
+    (hand,) = once.hands(image)
+    assert hand.box.y == pytest.approx(120, abs=5)
+
+
+def test_neighbouring_hands_are_not_merged(pipeline: Pipeline, draw: Callable) -> None:
+    assert len(pipeline.hands(draw(640, 480, (200, 120, 60, 160, RED), (270, 120, 60, 160, RED)))) == 2
+
+
+def test_pose_answers_for_every_box_in_order(pipeline: Pipeline, draw: Callable) -> None:
+    image = draw(640, 480, (200, 120, 100, 160, RED))
+    empty = Detection(Box(500, 400, 50, 50), 0.7)
+    real = Detection(Box(190, 110, 120, 180), 0.6)
+    hands = pipeline.pose(image, [empty, real])
+    assert [hand.presence for hand in hands] == pytest.approx([0, 0.99])
+    assert hands[1].keypoints[20] == pytest.approx([300, 280], abs=3)
+    assert hands[1].box == real.box
+    assert pipeline.pose(image, []) == []
+
+
+def test_scores_are_calibrated_and_min_score_is_a_probability(pipeline: Pipeline, draw: Callable) -> None:
+    image = draw(640, 480, (200, 120, 100, 160, RED))
+    calibration = Calibration(2.0, -1.0)
+    calibrated = Pipeline(pipeline.detector_engine, pipeline.pose_engine, calibration=calibration)
+    (plain,) = pipeline.hands(image)
+    (hand,) = calibrated.hands(image)
+    assert hand.score == pytest.approx(calibration(plain.score))
+    assert hand.score != pytest.approx(plain.score, abs=0.01)
+    assert len(calibrated.hands(image, min_score=hand.score - 0.001)) == 1
+    assert calibrated.hands(image, min_score=hand.score + 0.001) == []
+
+
+def test_depth_is_in_pixels_of_the_picture(pipeline: Pipeline, draw: Callable) -> None:
+    for width in (30, 100, 300):
+        (hand,) = pipeline.hands(draw(640, 480, (200, 120, width, 160, RED)))
+        assert hand.depth is not None
+        assert hand.depth == pytest.approx(hand.keypoints[:, 0] - hand.keypoints[0, 0], abs=1e-3)
+        assert hand.depth[20] == pytest.approx(width, rel=0.1)
+
+
+def test_a_model_without_depth_gives_none(pipeline: Pipeline, draw: Callable) -> None:
+    class Flat:
+        input_size = pipeline.pose_engine.input_size
+
+        def __call__(self, crops: np.ndarray) -> Poses:
+            poses = pipeline.pose_engine(crops)
+            return Poses(poses.keypoints, poses.scores, poses.hand, poses.right)
+
+    (hand,) = Pipeline(pipeline.detector_engine, Flat()).hands(draw(640, 480, (200, 120, 100, 160, RED)))
+    assert hand.depth is None
+
+
+def test_boxes_are_clipped_to_the_picture(draw: Callable, pipeline: Pipeline) -> None:
+    class Wide:
+        input_size = 128
+        closer_size = None
+
+        def __call__(self, images: np.ndarray) -> Detections:
+            boxes = np.array([[[-50, -50, 300, 300], [200, 200, 220, 220]]], np.float32)
+            return Detections(boxes, np.array([[0.9, 0.8]], np.float32))
+
+    detections = Pipeline(Wide(), pipeline.pose_engine).detect(draw(640, 480))
+    assert [d.box for d in detections] == [Box(0, 0, 640, 480)]  # the second one lies outside and is gone
+
+
+@pytest.mark.parametrize(
+    ("hands", "looks"),
+    [
+        ([(200, 120, 100, 100), (400, 300, 80, 80)], [128, 192]),
+        ([(200, 120, 100, 100)], [128]),  # one hand alone
+        ([(200, 120, 200, 200), (450, 300, 80, 80)], [128]),  # one is near
+        ([], [128]),
+    ],
+)
+def test_a_closer_look_at_several_small_hands(
+    draw: Callable, pipeline: Pipeline, hands: list[tuple[int, int, int, int]], looks: list[int]
+) -> None:
+    sizes = []
+
+    class Watched:
+        input_size, closer_size = 128, 192
+
+        def __call__(self, images: np.ndarray) -> Detections:
+            sizes.append(max(images.shape[1:3]))
+            return found(images)
+
+    found = pipeline.detector_engine
+    found.closer_size = 192
+    image = draw(640, 480, *((*hand, RED) for hand in hands))
+    detections = Pipeline(Watched(), pipeline.pose_engine).detect(image)
+    assert sizes == looks
+    assert sorted(d.box.x for d in detections) == pytest.approx(sorted(h[0] for h in hands), abs=6)
+
+
+def test_small_pictures_get_no_closer_look(draw: Callable, pipeline: Pipeline) -> None:
+    """There is nothing more to be seen in them."""
+    pipeline.detector_engine.closer_size = 192
+    assert len(pipeline.detect(draw(180, 120, (20, 20, 30, 30, RED), (90, 60, 30, 30, RED)))) == 2
+    assert pipeline.detector_engine.batches == [1]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 2), (5, 7)])
+def test_any_size_of_picture_works(pipeline: Pipeline, size: tuple[int, int]) -> None:
+    image = np.full((size[1], size[0], 3), RED, np.uint8)
+    for hand in pipeline.hands(image):
+        assert hand.box.corners[2] <= size[0]
+        assert hand.box.corners[3] <= size[1]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((10, 10), np.uint8),
+        np.zeros((10, 10, 4), np.uint8),
+        np.zeros((10, 10, 3), np.float32),
+        np.zeros((0, 10, 3), np.uint8),
+        "hand.jpg",
+    ],
+)
+def test_what_is_no_rgb_picture_is_refused(pipeline: Pipeline, image: np.ndarray) -> None:
+    for call in (pipeline.hands, pipeline.detect, lambda i: pipeline.pose(i, [])):
+        with pytest.raises(ValueError, match="image"):
+            call(image)
+
+
+def test_max_hands_below_one_is_refused(pipeline: Pipeline, draw: Callable) -> None:
+    with pytest.raises(ValueError, match="max_hands"):
+        pipeline.hands(draw(10, 10), max_hands=0)
+
+
+def test_thresholds_check_themselves() -> None:
+    with pytest.raises(ValueError, match="presence"):
+        Thresholds(presence=1.5)
+
+
+def test_the_score_needs_all_three() -> None:
+    assert combined_score(1, 1) == 1
+    assert combined_score(0.9, 0.0) == 0
+    assert combined_score(0.9, 0.9, 0.0) == 0
+    assert combined_score(0.8, 0.8, 0.8) == pytest.approx(0.8)
+    assert combined_score(0.8, 0.8) > combined_score(
+        0.8, 0.8, 0.9
+    )  # keypoints not known yet: the most it can be
+
+
+def test_run_tells_how_long_each_step_took(pipeline: Pipeline, draw: Callable) -> None:
+    result = pipeline.run(draw(640, 480, (200, 120, 100, 160, RED)))
+    assert result.detect_ms > 0
+    assert result.pose_ms > 0
+
+
+def test_warm_up_runs_both_engines(pipeline: Pipeline) -> None:
+    pipeline.warm_up()
+    assert (pipeline.detector_engine.batches, pipeline.pose_engine.batches) == ([1], [1])

@@ -1,0 +1,49 @@
+import socket
+from pathlib import Path
+
+import pytest
+
+from service.__main__ import listen, main
+
+
+def one_line(text: str) -> str:
+    assert text.count("\n") == 1, text
+    assert "Traceback" not in text
+    return text
+
+
+def test_a_bad_setting_ends_with_2_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--port", "99999"]) == 2
+    assert "HANDPOSE_PORT (--port)" in one_line(capsys.readouterr().err)
+
+
+def test_a_folder_without_a_checkpoint_ends_with_2(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["--detector", str(tmp_path)]) == 2
+    message = one_line(capsys.readouterr().err)
+    assert str(tmp_path) in message
+    assert "card.json" in message
+
+
+def test_a_port_in_use_ends_with_1_and_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["--port", str(port)]) == 1
+    message = one_line(capsys.readouterr().err)
+    assert f"127.0.0.1 port {port}" in message
+    assert "in use" in message
+
+
+def test_an_unknown_host_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--host", "no.such.host.invalid", "--port", "0"]) == 1
+    assert "no.such.host.invalid" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_listening_on_ipv6() -> None:
+    try:
+        with listen("::1", 0) as listener:
+            assert listener.family == socket.AF_INET6
+    except OSError as error:
+        pytest.skip(f"IPv6 is switched off: {error}")

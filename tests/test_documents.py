@@ -1,0 +1,41 @@
+"""Documents say what is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from service.models.checkpoint import Checkpoint
+
+NAMES = ("recall", "precision", "ap50", "pck_0.1", "pck_0.2", "auc", "error", "handedness")
+
+
+def rows(readme: str, data: str) -> dict[str, list[str]]:
+    """The rows of README's table of figures on one data set: what was measured, and its cells."""
+    table = re.search(rf"^\| `{re.escape(data)}`.*\n\|[-| :]+\n((?:\|.*\n)+)", readme, re.MULTILINE)
+    assert table, f"README has no table of figures on {data}"
+    cells = [[cell.strip() for cell in line.strip().split("|")[1:-1]] for line in table[1].splitlines()]
+    return {row[0]: row[1:] for row in cells}
+
+
+@pytest.mark.parametrize("data", ["val.json", "freihand_sample.json"])
+@pytest.mark.parametrize(("task", "row"), [("detector", "detector"), ("pose", "pose, true boxes")])
+def test_readme_quotes_the_figures_of_the_checkpoints_that_ship(
+    root: Path, data: str, task: str, row: str
+) -> None:
+    quoted = dict(zip(NAMES, rows((root / "README.md").read_text(), data)[row], strict=True))
+    card = Checkpoint.load(root / "service" / "weights" / task).card
+    measured = {metric.name: metric.value for metric in card.metrics if metric.data.endswith(data)}
+    assert {name for name, cell in quoted.items() if cell} == measured.keys() & set(NAMES)
+    for name, cell in quoted.items():
+        if cell:
+            assert float(cell) == pytest.approx(measured[name], abs=0.002), name
+
+
+def test_every_command_of_the_readme_exists(root: Path) -> None:
+    readme = (root / "README.md").read_text()
+    makefile = (root / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", readme, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for path in re.findall(r"\]\((?!http)([\w./-]+)\)", readme):
+        assert (root / path).exists(), path

@@ -1,0 +1,145 @@
+"""The pool on disk: lazy, deterministic, whole or not at all."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.datasets.synthetic import Backgrounds, RenderedPool, fill_pool, render_crop, render_scene
+from training.datasets.synthetic.pool import MOST_HANDS, item_seed, pack, unpack
+from training.datasets.types import HandLabel, LabelledImage
+
+SIZE = 48
+
+
+def pool_at(path: Path, kind: str = "crop", count: int = 6, size: int = SIZE, seed: int = 3) -> RenderedPool:
+    return RenderedPool(path, kind, count, size, seed, Backgrounds([]))
+
+
+def assert_same(first: LabelledImage, second: LabelledImage) -> None:
+    np.testing.assert_array_equal(first.image, second.image)
+    assert first.complete == second.complete
+    assert len(first.hands) == len(second.hands)
+    for a, b in zip(first.hands, second.hands, strict=True):
+        assert a.handedness == b.handedness
+        for name in ("box", "keypoints", "labelled", "visible", "depth"):
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+
+
+@pytest.mark.parametrize(("kind", "render"), [("crop", render_crop), ("scene", render_scene)])
+def test_items_are_what_rendering_gives_before_and_after_caching(tmp_path, kind, render):
+    pool = pool_at(tmp_path / "pool", kind)
+    fresh = pool[2]
+    assert pool.filled().tolist() == [False, False, True, False, False, False]
+    assert_same(fresh, render(item_seed(3, 2), SIZE, Backgrounds([])))
+    assert_same(pool_at(tmp_path / "pool", kind)[2], fresh)
+
+
+def test_cached_items_are_not_rendered_again(tmp_path, monkeypatch):
+    pool = pool_at(tmp_path / "pool")
+    pool[0]
+
+    def forbidden(*arguments: object) -> LabelledImage:
+        raise AssertionError("rendered again")
+
+    monkeypatch.setattr("training.datasets.synthetic.pool.render_crop", forbidden)
+    pool[0]
+    with pytest.raises(AssertionError, match="rendered again"):
+        pool[1]
+
+
+def test_a_half_written_item_is_rendered_again(tmp_path):
+    pool = pool_at(tmp_path / "pool")
+    whole = pool[4]
+    pool._images[4, 10:] = 0  # as a crash in the middle of writing would leave it
+    assert_same(pool[4], whole)
+    pool._labels[4] = np.zeros((), pool._labels.dtype)
+    assert_same(pool_at(tmp_path / "pool")[4], whole)
+
+
+def test_items_handed_out_are_copies(tmp_path):
+    pool = pool_at(tmp_path / "pool")
+    pool[1].image[:] = 0
+    pool[1].hands[0].keypoints[:] = 0
+    assert pool[1].image.any()
+    assert pool[1].hands[0].keypoints.any()
+
+
+@pytest.mark.parametrize(
+    "other", [{"kind": "scene"}, {"count": 7}, {"size": 64}, {"seed": 4}], ids=lambda other: next(iter(other))
+)
+def test_a_pool_made_otherwise_is_refused(tmp_path, other):
+    pool_at(tmp_path / "pool")
+    name = next(iter(other))
+    with pytest.raises(ValueError, match=f"another pool of rendered pictures: {name} is"):
+        pool_at(tmp_path / "pool", **other)
+
+
+def test_a_pool_of_an_older_renderer_is_refused(tmp_path):
+    pool_at(tmp_path / "pool")
+    card = tmp_path / "pool" / "pool.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"version": 0}))
+    with pytest.raises(ValueError, match="version is 0"):
+        pool_at(tmp_path / "pool")
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="is not empty"):
+        pool_at(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_indices_out_of_range_and_bad_parameters_are_errors(tmp_path):
+    pool = pool_at(tmp_path / "pool")
+    for index in (-1, 6):
+        with pytest.raises(IndexError):
+            pool[index]
+    assert len(pool) == 6
+    with pytest.raises(ValueError, match="kind"):
+        pool_at(tmp_path / "other", kind="video")
+    with pytest.raises(ValueError, match="not possible"):
+        pool_at(tmp_path / "other", count=0)
+
+
+def test_pools_travel_to_other_processes_without_their_pictures(tmp_path):
+    pool = pool_at(tmp_path / "pool")
+    sent = pickle.dumps(pool)
+    assert len(sent) < 4000
+    assert_same(pickle.loads(sent)[3], pool[3])
+
+
+def test_filling_in_parallel_renders_what_is_missing(tmp_path):
+    pool = pool_at(tmp_path / "pool")
+    first = pool[5]
+    assert fill_pool(pool, processes=2) == 5
+    assert pool.filled().all()
+    assert fill_pool(pool) == 0
+    assert_same(pool[5], first)
+    assert_same(pool[1], render_crop(item_seed(3, 1), SIZE, Backgrounds([])))
+
+
+def test_seeds_of_items_do_not_collide():
+    assert len({item_seed(seed, index) for seed in range(20) for index in range(50)}) == 1000
+
+
+def test_labels_survive_packing_and_odd_ones_are_refused():
+    hand = HandLabel(
+        box=np.array([1, 2, 3, 4], np.float32),
+        keypoints=np.arange(42, dtype=np.float32).reshape(21, 2),
+        labelled=np.ones(21, bool),
+        visible=np.arange(21) % 2 == 0,
+        depth=np.arange(21, dtype=np.float32),
+        handedness="right",
+    )
+    back = unpack(pack((hand, hand), True))
+    assert len(back) == 2
+    np.testing.assert_array_equal(back[1].visible, hand.visible)
+    assert back[1].handedness == "right"
+    with pytest.raises(ValueError, match="at most"):
+        pack((hand,) * (MOST_HANDS + 1), True)
+    with pytest.raises(ValueError, match="fully labelled"):
+        pack((HandLabel(box=hand.box),), True)

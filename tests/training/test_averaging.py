@@ -1,0 +1,77 @@
+"""Several runs become one network."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from training.averaging import load_run_weights
+from training.recipe import Recipe, load_recipe
+
+RECIPES = Path(__file__).parents[2] / "training" / "recipes"
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return load_recipe(RECIPES / "default-pose.toml")
+
+
+def write(file: Path, recipe: Recipe, value: float, samples: int) -> Path:
+    state = {"layer.weight": torch.full((2, 3), value), "norm.num_batches_tracked": torch.tensor(int(value))}
+    content = {"state": state, "samples": samples, "recipe": recipe.model_dump(mode="json")}
+    torch.save(content, file)
+    return file
+
+
+def test_one_run_stays_as_it_is(recipe: Recipe, tmp_path: Path) -> None:
+    content = load_run_weights([write(tmp_path / "a.pt", recipe, 1.0, 320)])
+    assert content["samples"] == 320
+    assert Recipe.model_validate(content["recipe"]) == recipe
+    assert content["state"]["layer.weight"].tolist() == [[1.0] * 3] * 2
+
+
+def test_two_runs_become_their_mean(recipe: Recipe, tmp_path: Path) -> None:
+    files = [
+        write(tmp_path / "a.pt", recipe, 1.0, 3200),
+        write(tmp_path / "b.pt", recipe.changed(name="second", seed=99), 4.0, 640),
+    ]
+    content = load_run_weights(files)
+    assert content["state"]["layer.weight"].tolist() == [[2.5] * 3] * 2
+    assert content["state"]["norm.num_batches_tracked"] == 1
+    assert content["samples"] == 3840
+    made = Recipe.model_validate(content["recipe"])
+    assert made.name == recipe.name
+    assert made.init_remarks.startswith(recipe.init_remarks)
+    assert (
+        f"{recipe.name}, seed {recipe.seed}, 3,200 samples; second, seed 99, 640 samples" in made.init_remarks
+    )
+
+
+def test_the_start_may_take_part(recipe: Recipe, tmp_path: Path, root: Path) -> None:
+    start = root / "service" / "weights" / "pose"
+    state = load_file(start / "model.safetensors")
+    content = {
+        "state": state,
+        "samples": 320,
+        "recipe": recipe.changed(fold_norms=False).model_dump(mode="json"),
+    }
+    torch.save(content, tmp_path / "a.pt")
+    same = load_run_weights([tmp_path / "a.pt", start])  # nothing had been learnt
+    for name, value in same["state"].items():
+        torch.testing.assert_close(value.float(), state[name].float())
+    assert same["samples"] == 320
+    assert "default-pose" in same["recipe"]["init_remarks"]
+    with pytest.raises(ValueError, match="detector"):
+        load_run_weights([tmp_path / "a.pt", root / "service" / "weights" / "detector"])
+
+
+def test_runs_of_different_networks_or_starts_are_refused(recipe: Recipe, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.pt", recipe, 1.0, 1)
+    for name, other in {
+        "input_size": recipe.changed(input_size=160),
+        "init": recipe.changed(init="imagenet"),
+        "task": load_recipe(RECIPES / "default-detector.toml"),
+    }.items():
+        with pytest.raises(ValueError, match=f"cannot be averaged: {name} differs"):
+            load_run_weights([file, write(tmp_path / "b.pt", other, 2.0, 1)])

@@ -1,0 +1,109 @@
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from service.inference.hands import Box, Hand
+from service.inference.pipeline import Pipeline
+from service.models.checkpoint import CARD, Checkpoint
+from training.calibrate import calibrate, compare, print_calibrations, score_samples, write_calibration
+from training.calibration import CalibrationError
+from training.datasets.types import HandLabel
+from training.photo_sets import photo_sets
+from training.pipeline_figures import Answer, answer, ask
+
+
+def hand(x: float, score: float, presence: float = 0.9, handedness: str = "right") -> Hand:
+    keypoints = np.zeros((21, 2), np.float32)
+    return Hand(Box(x, 0, 100, 100), score, presence, handedness, 0.75, keypoints, np.ones(21, np.float32))
+
+
+def photo(right: int, wrong: int, score: float, source: str = "") -> Answer:
+    """A photo with `right` true and `wrong` false hands of one score."""
+    boxes = [np.array([200 * i, 0, 100, 100], np.float32) for i in range(right)]
+    hands = tuple(hand(200 * i, score) for i in range(right + wrong))
+    return answer(hands, tuple(HandLabel(b, handedness="right") for b in boxes), 1000, source)
+
+
+def test_what_is_claimed_and_whether_it_is_so() -> None:
+    unsure = answer((hand(0, 0.8, presence=0.1),), (), 640)
+    samples = score_samples([photo(2, 1, 0.6), unsure, photo(0, 5, 0.9, "street")], 0.3, ("str",))
+    score = samples["hand score"]
+    assert score.scores.tolist() == pytest.approx([0.6, 0.6, 0.6])  # the unsure one would not be served
+    assert score.correct.tolist() == [True, True, False]
+    assert samples["hand head"].scores.tolist() == pytest.approx([0.9, 0.9, 0.9, 0.1])
+    assert samples["hand head"].correct.tolist() == [True, True, False, False]
+    assert samples["handedness"].correct.tolist() == [True, True]
+    assert samples["handedness"].scores.tolist() == pytest.approx([0.75, 0.75])
+
+
+def test_a_map_fitted_on_one_set_repairs_another() -> None:
+    def photos(count: int) -> list[Answer]:
+        """Scores of 0.6 are right in nine of ten cases, of 0.3 in one of ten."""
+        return [p for _ in range(count) for p in (photo(9, 1, 0.6), photo(1, 9, 0.3))]
+
+    calibrations = compare(score_samples(photos(5), 0.3), score_samples(photos(40), 0.3))
+    score = next(c for c in calibrations if c.name == "hand score")
+    assert score.before.ece == pytest.approx(0.25)
+    assert score.after is not None
+    assert score.after.ece < 0.02
+    # Everything said of the side was right: there is nothing to fit.
+    side = next(c for c in calibrations if c.name == "handedness")
+    assert (side.platt, side.after) == (None, None)
+    assert "0 wrong" in side.why
+    text = io.StringIO()
+    print_calibrations("photos", calibrations, Console(file=text, width=140))
+    assert "0.250" in text.getvalue()
+    assert f"{score.platt.slope:.3f}" in text.getvalue()
+
+
+def test_a_pair_is_calibrated_on_the_photos_its_recipe_names(root: Path, tmp_path: Path) -> None:
+    folder = root / "tests" / "photos"
+    pipeline = Pipeline.load()
+    (photos,) = photo_sets([folder / "labels.json"])
+    best = [a.scores.max(initial=0) for a in ask(pipeline, photos.photos)]
+    least = photos.photos.entries[int(np.argmin(best))].path
+    # The photo whose hand is the least sure is said to show none: what is found there is wrong.
+    content = json.loads((folder / "labels.json").read_text())
+    content["images"] = [image for image in content["images"] if image["file_name"] != least.name]
+    for image in content["images"]:
+        image["file_name"] = str(folder / image["file_name"])
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / least.name).write_bytes(least.read_bytes())
+    recipe = {"data": {"photos": ["labels.json"], "negatives": ["empty"]}}
+    found = calibrate(pipeline, [photos], recipe, tmp_path)["labels.json"]
+    score = next(c for c in found if c.name == "hand score")
+    assert score.before.count >= 3
+    assert score.platt is not None
+    with pytest.raises(ValueError, match="names no COCO keypoint files"):
+        calibrate(pipeline, [photos], {"data": {"kind": "egohands"}}, tmp_path)
+
+
+def test_the_map_goes_into_the_card_and_is_served(root: Path, tmp_path: Path) -> None:
+    weights = root / "service" / "weights"
+    pose = shutil.copytree(weights / "pose", tmp_path / "pose")
+    detector = Checkpoint.load(weights / "detector").card
+    photos = [p for _ in range(20) for p in (photo(9, 1, 0.6), photo(1, 9, 0.3))]
+    calibrations = compare(score_samples(photos, 0.3), score_samples(photos, 0.3))
+    write_calibration(pose, detector, {"photos": calibrations}, "fit it")
+    fitted = Checkpoint.load(pose, "pose").card.score_calibration
+    assert fitted is not None
+    assert fitted.command == "fit it"
+    calibration = Pipeline.load(weights / "detector", pose).calibration
+    assert calibration(0.6) == pytest.approx(0.9, abs=0.02)
+    assert calibration(0.3) == pytest.approx(0.1, abs=0.02)
+
+
+def test_what_could_not_be_fitted_is_not_written(root: Path, tmp_path: Path) -> None:
+    pose = shutil.copytree(root / "service" / "weights" / "pose", tmp_path / "pose")
+    before = (pose / CARD).read_bytes()
+    detector = Checkpoint.load(root / "service" / "weights" / "detector").card
+    samples = score_samples([photo(3, 0, 0.6)], 0.3)
+    with pytest.raises(CalibrationError, match="0 wrong"):
+        write_calibration(pose, detector, {"photos": compare(samples, samples)}, "fit it")
+    assert (pose / CARD).read_bytes() == before

