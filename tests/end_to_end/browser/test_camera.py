@@ -230,6 +230,7 @@ def test_a_keyboard_is_enough(visit: Callable[..., Watched], browser: Browser) -
     press_until("Tab", "#mirror")
     page.keyboard.press("Space")
     assert not page.is_checked("#mirror")
+    page.wait_for_selector(".hand")  # the first frames of a camera may show none
     press_until("Tab", ".hand")
     page.keyboard.press("Enter")
     press_until("Shift+Tab", "#stop")
