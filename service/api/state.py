@@ -107,9 +107,9 @@ class CurrentPipeline:
         """Of the scores that are told."""
         return self._now.calibration
 
-    def detect(self, image: Image) -> list[Detection]:
+    def detect(self, image: Image, turn: int | None = None) -> list[Detection]:
         """As `Pipeline.detect`."""
-        return self._now.detect(image)
+        return self._now.detect(image, turn)
 
     def pose(self, image: Image, detections: Sequence[Detection]) -> list[Hand]:
         """As `Pipeline.pose`."""

@@ -48,7 +48,7 @@ class Poses:
 
 class DetectorEngine(Protocol):
     """Finds hands. `input_size` is the longer side of its input in pixels, a multiple of 32; `closer_size` that of its
-    input for a closer look at small hands, None where it has none.
+    input for a closer look at small hands, None where it takes nothing but `input_size`.
     """
 
     input_size: int
@@ -72,6 +72,11 @@ class PoseEngine(Protocol):
 def closer_size(input_size: int) -> int:
     """The longer side for a closer look: one and a half times the usual one."""
     return round(1.5 * input_size / STRIDE) * STRIDE
+
+
+def farther_size(input_size: int) -> int:
+    """The longer side for a look from farther away, at hands that fill the picture: five eighths of the usual one."""
+    return max(STRIDE, round(0.625 * input_size / STRIDE) * STRIDE)
 
 
 def check_batch(batch: NDArray[np.uint8], size: int, flexible: bool) -> None:

@@ -5,7 +5,7 @@ OpenCV's warps count from pixel centres instead, hence the half pixels in `crop`
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -97,7 +97,7 @@ def letterbox(pyramid: Pyramid, size: int, multiple: int = STRIDE) -> tuple[Imag
 @dataclass(frozen=True, slots=True)
 class Crop:
     """A square window of a picture, drawn at `size` × `size` pixels: where its first corner lies and its side, in
-    picture pixels, and by how many radians it is turned clockwise.
+    picture pixels, by how many radians it is turned clockwise, and whether what it shows is mirrored then.
     """
 
     x: float
@@ -105,6 +105,7 @@ class Crop:
     side: float
     size: int
     turn: float = 0.0
+    mirrored: bool = False
 
     @classmethod
     def around(cls, box: Box, size: int) -> "Crop":
@@ -126,6 +127,10 @@ class Crop:
         x, y = axes @ ((low + high) / 2 - side / 2)
         return cls(float(x), float(y), side, size, turn)
 
+    def mirror(self) -> "Crop":
+        """The same window, mirrored."""
+        return replace(self, mirrored=not self.mirrored)
+
     def cut(self, pyramid: Pyramid) -> Image:
         """(size, size, 3) uint8. What lies outside the picture is black."""
         shrink = self.side / self.size
@@ -140,11 +145,13 @@ class Crop:
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_CONSTANT,
         )
-        return np.asarray(crop, np.uint8)
+        return np.asarray(crop[:, ::-1] if self.mirrored else crop, np.uint8)
 
     def to_picture(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """points: (N, 2) x, y in pixels of the crop. Returns them in pixels of the picture, float32."""
         axes = _rotation(self.turn) * (self.side / self.size)
+        if self.mirrored:
+            points = np.array([self.size, 0], np.float32) + points * np.array([-1, 1], np.float32)
         return np.asarray(points @ axes.T + np.array([self.x, self.y]), np.float32)
 
 

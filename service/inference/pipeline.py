@@ -16,23 +16,19 @@ from typing import Self
 
 import numpy as np
 
-from service.engines.base import DetectorEngine, EngineError, PoseEngine
+from service.engines.base import DetectorEngine, EngineError, PoseEngine, farther_size
 from service.engines.factory import Runtime, load_pair
 from service.engines.loaded import LoadedModel
 from service.inference.calibration import Calibration
 from service.inference.geometry import Crop, Image, Pyramid, letterbox, non_maximum_suppression
 from service.inference.hands import Box, Detection, Hand
+from service.inference.looks import large, merge_looks, worth_closer_look, worth_farther_look
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 DEFAULT_DETECTOR = WEIGHTS / "detector"
 DEFAULT_POSE = WEIGHTS / "pose"
 
-# When the detector takes a closer look: see `_far_away`.
-_SURE, _SEVERAL, _SMALL = 0.4, 2, 0.25
 _HARDLY_A_HAND = 0.1  # presence of what is not worth a second look
-_AGREED = (
-    0.15  # keypoints of two looks are one place if they lie less than this share of the box's side apart
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +39,7 @@ class Thresholds:
     presence: crops in which the pose model sees a hand with less than this probability are dropped.
     duplicate: two poses are one hand when their keypoints lie less than this share of the hand's size
         apart, on average.
-    doubtful: hands whose presence times mean keypoint score is less get a second look, in single pictures; 0 for none.
+    doubtful: hands whose presence times mean keypoint score is less are looked at again, in single pictures; 0: none.
     """
 
     detection: float = 0.25
@@ -139,7 +135,7 @@ class Pipeline:
             batch, waiting = waiting[: max_hands - len(found)], waiting[max_hands - len(found) :]
             found += [
                 hand
-                for hand in self._pose_twice(pyramid, batch)
+                for hand in self._pose_again(pyramid, batch)
                 if hand.presence >= self.thresholds.presence and hand.score >= least
             ]
             found = merge_duplicates(found, self.thresholds.duplicate)
@@ -148,12 +144,14 @@ class Pipeline:
         hands = [hand.mirrored() for hand in hands] if mirrored else hands
         return Result(hands, (detected - started) * 1e3, (done - detected) * 1e3)
 
-    def detect(self, image: Image) -> list[Detection]:
+    def detect(self, image: Image, turn: int | None = None) -> list[Detection]:
         """Where the detector sees hands: above its threshold, after non-maximum suppression, best first.
 
+        A picture in which it is not sure of a hand is looked at again, closer and from farther away. turn: closer alone
+        when it is even, from farther away alone when it is odd; for streams, which have the next frame for the other.
         image: (H, W, 3) uint8 RGB, else ValueError. Boxes are in pixels of the picture, clipped to it.
         """
-        return self._detect(Pyramid(check_image(image)))
+        return self._detect(Pyramid(check_image(image)), None if turn is None else turn % 2)
 
     def pose(self, image: Image, detections: Sequence[Detection]) -> list[Hand]:
         """One hand for each detection, in the same order, all crops in one batch.
@@ -177,11 +175,16 @@ class Pipeline:
         if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
             raise EngineError("the models run, but their answers are no numbers")
 
-    def _detect(self, pyramid: Pyramid) -> list[Detection]:
-        found = self._look(pyramid, self.detector_engine.input_size)
-        closer, longer = self.detector_engine.closer_size, max(pyramid.at(1)[0].shape[:2])
-        if closer is not None and closer <= longer and _far_away(found, longer):
-            return self._look(pyramid, closer)
+    def _detect(self, pyramid: Pyramid, turn: int | None = None) -> list[Detection]:
+        usual, closer = self.detector_engine.input_size, self.detector_engine.closer_size
+        found = self._look(pyramid, usual)
+        if closer is None:
+            return found
+        longer = max(pyramid.at(1)[0].shape[:2])
+        if turn in (None, 0) and closer <= longer and worth_closer_look(found, longer):
+            found = _best_of(found + self._look(pyramid, closer))
+        if turn in (None, 1) and worth_farther_look(found):
+            found = _best_of(found + large(self._look(pyramid, farther_size(usual)), longer))
         return found
 
     def _look(self, pyramid: Pyramid, size: int) -> list[Detection]:
@@ -195,24 +198,28 @@ class Pipeline:
         boxes[:, 1::2] = np.clip(boxes[:, 1::2], 0, height)
         visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         boxes, scores = boxes[visible], scores[visible]
-        order = np.argsort(-scores, kind="stable")
-        boxes, scores = boxes[order], scores[order]
-        return [
-            Detection(Box.from_corners(*boxes[i]), float(scores[i])) for i in non_maximum_suppression(boxes)
-        ]
+        return _best_of(
+            [
+                Detection(Box.from_corners(*box), float(score))
+                for box, score in zip(boxes, scores, strict=True)
+            ]
+        )
 
     def _pose(self, pyramid: Pyramid, detections: Sequence[Detection]) -> list[Hand]:
         size = self.pose_engine.input_size
         return self._ask(pyramid, detections, [Crop.around(d.box, size) for d in detections])
 
-    def _pose_twice(self, pyramid: Pyramid, detections: Sequence[Detection]) -> list[Hand]:
-        """As `_pose`, with a second look at doubtful hands, turned upright."""
+    def _pose_again(self, pyramid: Pyramid, detections: Sequence[Detection]) -> list[Hand]:
+        """As `_pose`, with three further looks at doubtful hands: turned upright, and both crops mirrored."""
         hands = self._pose(pyramid, detections)
+        size = self.pose_engine.input_size
         doubtful = [i for i, hand in enumerate(hands) if self._is_doubtful(hand)]
-        crops = [Crop.upright(hands[i].keypoints, self.pose_engine.input_size) for i in doubtful]
-        again = self._ask(pyramid, [detections[i] for i in doubtful], crops)
-        for i, second in zip(doubtful, again, strict=True):
-            hands[i] = merge_looks(hands[i], second)
+        upright = [Crop.upright(hands[i].keypoints, size) for i in doubtful]
+        mirrored = [crop.mirror() for crop in upright]
+        first = [Crop.around(detections[i].box, size).mirror() for i in doubtful]
+        again = self._ask(pyramid, [detections[i] for i in doubtful] * 3, [*upright, *mirrored, *first])
+        for number, i in enumerate(doubtful):
+            hands[i] = merge_looks([hands[i], *again[number :: len(doubtful)]])
         return hands
 
     def _is_doubtful(self, hand: Hand) -> bool:
@@ -232,6 +239,7 @@ class Pipeline:
             keypoint_scores = np.clip(poses.scores[i], 0.0, 1.0)
             presence = float(np.clip(poses.hand[i], 0.0, 1.0))
             right = float(np.clip(poses.right[i], 0.0, 1.0))
+            right = 1.0 - right if crop.mirrored else right
             hands.append(
                 Hand(
                     box=detection.box,
@@ -247,16 +255,6 @@ class Pipeline:
         return hands
 
 
-def _far_away(found: Sequence[Detection], longer: int) -> bool:
-    """Whether a closer look is worth its time: several hands, each small against the picture's longer side.
-
-    Hands of people at some distance are found more often then (docs/decisions/0008); one hand alone is what most
-    pictures show, and hands that fill a picture are found less often at a larger size.
-    """
-    sure = [d for d in found if d.score >= _SURE]
-    return len(sure) >= _SEVERAL and max(d.box.side for d in sure) < _SMALL * longer
-
-
 def check_image(image: Image) -> Image:
     """The image itself. Raises ValueError unless it is (H, W, 3) uint8 with at least one pixel."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -267,6 +265,13 @@ def check_image(image: Image) -> Image:
     return image
 
 
+def _best_of(found: Sequence[Detection]) -> list[Detection]:
+    """After non-maximum suppression, best first."""
+    found = sorted(found, key=lambda d: -d.score)
+    boxes = np.array([d.box.corners for d in found], np.float32).reshape(-1, 4)
+    return [found[i] for i in non_maximum_suppression(boxes)]
+
+
 def combined_score(detection: float, presence: float, keypoints: float = 1.0) -> float:
     """A hand's score before it is calibrated: the geometric mean of what the detector, the pose model's "is there a
     hand" and its keypoints (the mean of their scores; 1 where they are not known yet) say.
@@ -275,23 +280,6 @@ def combined_score(detection: float, presence: float, keypoints: float = 1.0) ->
     (`python -m training evaluate`, rows "detector" and "detector + pose").
     """
     return float(np.cbrt(detection * presence * keypoints))
-
-
-def merge_looks(first: Hand, second: Hand) -> Hand:
-    """Two looks at one hand: the surer one, with the mean of both for keypoints in which they agree, weighted by their
-    scores; where they do not agree, the surer keypoint.
-    """
-    surer = max(first, second, key=lambda hand: float(hand.keypoint_scores.mean()))
-    weights = np.stack([first.keypoint_scores, second.keypoint_scores])[..., None] + np.float32(1e-6)
-    points = np.stack([first.keypoints, second.keypoints])  # (2, 21, 2)
-    apart = np.linalg.norm(points[0] - points[1], axis=1)[:, None]
-    mean = (points * weights).sum(axis=0) / weights.sum(axis=0)
-    either = np.where(weights[0] >= weights[1], points[0], points[1])
-    return replace(
-        surer,
-        keypoints=np.where(apart < _AGREED * first.box.side, mean, either).astype(np.float32),
-        keypoint_scores=np.maximum(first.keypoint_scores, second.keypoint_scores),
-    )
 
 
 def merge_duplicates(hands: Sequence[Hand], threshold: float) -> list[Hand]:

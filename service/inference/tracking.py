@@ -47,8 +47,8 @@ class HandFinder(Protocol):
         """Of the scores that are told."""
         ...
 
-    def detect(self, image: Image) -> list[Detection]:
-        """Boxes, best first."""
+    def detect(self, image: Image, turn: int | None = None) -> list[Detection]:
+        """Boxes, best first; turn: as `Pipeline.detect` has it."""
         ...
 
     def pose(self, image: Image, detections: Sequence[Detection]) -> list[Hand]:
@@ -112,6 +112,7 @@ class Tracker:
         self._schedule = Schedule(detect_every)
         self._tracks: list[Track] = []
         self._next_id = 1
+        self._searches = 0  # how often the detector ran
         self._size: tuple[int, int] | None = None  # width, height
         self._timestamp = -math.inf
         self._detect_ms = self._pose_ms = 0.0
@@ -163,7 +164,8 @@ class Tracker:
 
     def _detect(self, image: Image) -> list[Detection]:
         started = time.perf_counter()
-        detections = self._pipeline.detect(image)
+        self._searches += 1
+        detections = self._pipeline.detect(image, turn=self._searches)
         self._detect_ms += (time.perf_counter() - started) * 1e3
         self._schedule.ran()
         return detections

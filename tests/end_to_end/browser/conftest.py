@@ -32,7 +32,9 @@ FRAMES = 10
 SEED = 3  # two open hands, a left and a right one, that wave
 BITS, BIT_PIXELS = 6, 16  # the number of a frame is written into its corner: five bits and their parity
 PATIENCE_MS = 30_000
-GIVEN_UP = "WebSocket is closed before the connection is established"  # said of one nobody waited for: no fault
+GIVEN_UP = (
+    "WebSocket is closed before the connection is established"  # said of one nobody waited for: no fault
+)
 
 
 @pytest.fixture(scope="session")

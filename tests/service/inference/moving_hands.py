@@ -76,7 +76,7 @@ class World:
 
         return [(actor, keypoints) for actor, keypoints in there if not hidden(actor, keypoints)]
 
-    def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
+    def detect(self, image: NDArray[np.uint8], turn: int | None = None) -> list[Detection]:
         self.detections += 1
         found = []
         for actor, keypoints in ((a, k) for a, k in self.visible() if a.detected):

@@ -124,6 +124,17 @@ def test_an_upright_crop_shows_the_hand_pointing_up(degrees: float, length: floa
     assert crop.side == pytest.approx(length * 1.12 * 1.5)
 
 
+@pytest.mark.parametrize("turn", [0, 0.7])
+def test_a_mirrored_crop_shows_the_same_window_the_other_way_round(turn: float) -> None:
+    image = np.random.default_rng(1).integers(0, 255, (60, 80, 3), np.uint8)
+    crop = Crop(12, 9, 40, 32, turn)
+    assert (crop.mirror().cut(Pyramid(image)) == crop.cut(Pyramid(image))[:, ::-1]).all()
+    points = np.array([[0, 0], [5, 20], [31, 2]], np.float32)
+    flipped = np.array([32, 0], np.float32) + points * np.array([-1, 1], np.float32)
+    assert crop.mirror().to_picture(flipped) == pytest.approx(crop.to_picture(points), abs=1e-4)
+    assert crop.mirror().mirror() == crop
+
+
 def test_a_crop_outside_the_picture_is_black() -> None:
     crop = Crop(-1000, -1000, 50, 32).cut(Pyramid(np.full((20, 20, 3), 255, np.uint8)))
     assert not crop.any()

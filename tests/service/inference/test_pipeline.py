@@ -1,12 +1,13 @@
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from service.engines.base import Detections, Poses
 from service.inference.calibration import Calibration
-from service.inference.hands import Box, Detection, Hand
-from service.inference.pipeline import Pipeline, Thresholds, combined_score, merge_looks
+from service.inference.hands import Box, Detection
+from service.inference.pipeline import Pipeline, Thresholds, combined_score
 
 RED, MAGENTA, ORANGE = (255, 0, 0), (255, 0, 255), (255, 150, 0)
 
@@ -70,7 +71,7 @@ def test_mirrored_swaps_handedness_only(pipeline: Pipeline, draw: Callable) -> N
 
 
 class Twice:
-    """Answers with one keypoint score and presence at first, and with others for the second look."""
+    """Answers with one keypoint score at first and with another for the looks that follow."""
 
     input_size = 96
 
@@ -83,7 +84,7 @@ class Twice:
         second = bool(self.batches)
         self.batches.append(n)
         up = np.linspace([48, 80], [48, 16], 21)  # in any crop: from the middle of its lower part upwards
-        keypoints = np.tile(up + second * 5, (n, 1, 1)).astype(np.float32)
+        keypoints = np.tile(up, (n, 1, 1)).astype(np.float32)
         return Poses(
             keypoints,
             np.full((n, 21), self.scores[second], np.float32),
@@ -95,19 +96,21 @@ class Twice:
 @pytest.mark.parametrize(
     ("engine", "looks", "kept"),
     [
-        (Twice((0.4, 0.6)), [1, 1], 0.6),
-        (Twice((0.4, 0.3)), [1, 1], 0.4),  # the first was surer
+        (Twice((0.4, 0.6)), [1, 3], 0.55),
+        (Twice((0.4, 0.2)), [1, 3], 0.25),
         (Twice((0.8, 0.9)), [1], 0.8),  # sure at once
         (Twice((0.4, 0.6), presence=0.05), [1], None),  # hardly a hand
     ],
 )
-def test_doubtful_hands_get_a_second_look(
+def test_doubtful_hands_are_looked_at_again(
     pipeline: Pipeline, draw: Callable, engine: Twice, looks: list[int], kept: float | None
 ) -> None:
     pipeline.pose_engine = engine
     hands = pipeline.hands(draw(640, 480, (200, 120, 100, 160, RED)), min_score=0.1)
     assert engine.batches == looks
     assert [hand.keypoint_scores[0] for hand in hands] == ([] if kept is None else [pytest.approx(kept)])
+    if len(looks) == 2:
+        assert hands[0].handedness_score == pytest.approx(0.5)  # half of the looks were mirrored
 
 
 def test_only_the_doubtful_hands_are_looked_at_again(pipeline: Pipeline, draw: Callable) -> None:
@@ -120,29 +123,8 @@ def test_only_the_doubtful_hands_are_looked_at_again(pipeline: Pipeline, draw: C
 
     pipeline.pose_engine = Mixed((0.4, 0.6))
     hands = pipeline.hands(draw(640, 480, (20, 20, 90, 90, RED), (300, 250, 60, 90, RED)), min_score=0.1)
-    assert pipeline.pose_engine.batches == [2, 1]
-    assert [round(float(hand.keypoint_scores[0]), 1) for hand in hands] == [0.9, 0.6]
-
-
-def test_two_looks_are_merged_keypoint_by_keypoint() -> None:
-    def look(keypoints: np.ndarray, scores: np.ndarray, handedness: str) -> Hand:
-        return Hand(Box(0, 0, 100, 100), 0.5, 0.9, handedness, 0.9, keypoints, scores)
-
-    places = np.full((21, 2), 50, np.float32)
-    elsewhere = places + np.array([10, 0], np.float32)
-    elsewhere[20] += 40
-    weak, strong = np.full(21, 0.2, np.float32), np.full(21, 0.6, np.float32)
-    strong[20] = 0.1
-    for looks in (
-        (look(places, weak, "left"), look(elsewhere, strong, "right")),
-        (look(elsewhere, strong, "right"), look(places, weak, "left")),
-    ):
-        hand = merge_looks(*looks)
-        assert hand.handedness == "right"  # of the surer one
-        assert hand.keypoints[:20] == pytest.approx(np.tile([57.5, 50], (20, 1)), abs=1e-3)
-        assert hand.keypoints[20] == pytest.approx([50, 50])  # too far apart for a mean
-        assert hand.keypoint_scores[0] == pytest.approx(0.6)
-        assert hand.keypoint_scores[20] == pytest.approx(0.2)
+    assert pipeline.pose_engine.batches == [2, 3]
+    assert [float(hand.keypoint_scores[0]) for hand in hands] == pytest.approx([0.9, 0.55])
 
 
 def test_two_poses_on_one_hand_become_one(pipeline: Pipeline, draw: Callable) -> None:
@@ -229,40 +211,80 @@ def test_boxes_are_clipped_to_the_picture(draw: Callable, pipeline: Pipeline) ->
     assert [d.box for d in detections] == [Box(0, 0, 640, 480)]  # the second one lies outside and is gone
 
 
+NOTHING_ELSE, CLOSER, FARTHER = [128], [128, 192], [128, 64]
+
+
+class Watched:
+    """A detector that takes other sizes, and remembers which it was given."""
+
+    input_size, closer_size = 128, 192
+
+    def __init__(self, found: Any, share: float = 1.0) -> None:
+        """found: the detector that is asked. share: of its scores, which make it less sure."""
+        self.found, self.share = found, share
+        found.closer_size = 192
+        self.sizes: list[int] = []
+
+    def __call__(self, images: np.ndarray) -> Detections:
+        self.sizes.append(max(images.shape[1:3]))
+        detections = self.found(images)
+        return Detections(detections.boxes, detections.scores * np.float32(self.share))
+
+
 @pytest.mark.parametrize(
     ("hands", "looks"),
     [
-        ([(200, 120, 100, 100), (400, 300, 80, 80)], [128, 192]),
-        ([(200, 120, 100, 100)], [128]),  # one hand alone
-        ([(200, 120, 200, 200), (450, 300, 80, 80)], [128]),  # one is near
-        ([], [128]),
+        ([(200, 120, 100, 100), (400, 300, 80, 80)], CLOSER),
+        ([(200, 120, 100, 100)], CLOSER),
+        ([(200, 120, 250, 200), (480, 300, 80, 80)], NOTHING_ELSE),  # one is near
+        ([], [128, 192, 64]),
     ],
 )
-def test_a_closer_look_at_several_small_hands(
+def test_other_sizes_where_they_may_show_more(
     draw: Callable, pipeline: Pipeline, hands: list[tuple[int, int, int, int]], looks: list[int]
 ) -> None:
-    sizes = []
-
-    class Watched:
-        input_size, closer_size = 128, 192
-
-        def __call__(self, images: np.ndarray) -> Detections:
-            sizes.append(max(images.shape[1:3]))
-            return found(images)
-
-    found = pipeline.detector_engine
-    found.closer_size = 192
+    detector = Watched(pipeline.detector_engine)
     image = draw(640, 480, *((*hand, RED) for hand in hands))
-    detections = Pipeline(Watched(), pipeline.pose_engine).detect(image)
-    assert sizes == looks
+    detections = Pipeline(detector, pipeline.pose_engine).detect(image)
+    assert detector.sizes == looks
     assert sorted(d.box.x for d in detections) == pytest.approx(sorted(h[0] for h in hands), abs=6)
+
+
+def test_a_doubtful_detection_is_looked_for_at_every_size_and_told_once(
+    draw: Callable, pipeline: Pipeline
+) -> None:
+    detector = Watched(pipeline.detector_engine, share=0.4)
+    found = Pipeline(detector, pipeline.pose_engine).detect(draw(640, 480, (200, 120, 300, 200, RED)))
+    assert detector.sizes == [128, 192, 64]
+    assert len(found) == 1
+
+
+def test_from_farther_away_only_large_hands_count(draw: Callable, pipeline: Pipeline) -> None:
+    class Dreaming(Watched):
+        def __call__(self, images: np.ndarray) -> Detections:
+            self.sizes.append(max(images.shape[1:3]))
+            side = 40  # 400 pixels of the picture, from farther away
+            boxes = np.array([[[0, 0, 20, 20], [10, 0, 10 + side, side]]], np.float32)
+            return Detections(boxes, np.array([[0.3, 0.3]], np.float32) * (self.sizes[-1] == 64))
+
+    detector = Dreaming(pipeline.detector_engine)
+    (found,) = Pipeline(detector, pipeline.pose_engine).detect(draw(640, 480))
+    assert found.box.side == pytest.approx(40 * 640 / 64)
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_streams_take_one_other_size_a_frame(draw: Callable, pipeline: Pipeline, turn: int) -> None:
+    detector = Watched(pipeline.detector_engine)
+    Pipeline(detector, pipeline.pose_engine).detect(draw(640, 480), turn)
+    assert detector.sizes == [CLOSER, FARTHER][turn % 2]
 
 
 def test_small_pictures_get_no_closer_look(draw: Callable, pipeline: Pipeline) -> None:
     """There is nothing more to be seen in them."""
-    pipeline.detector_engine.closer_size = 192
-    assert len(pipeline.detect(draw(180, 120, (20, 20, 30, 30, RED), (90, 60, 30, 30, RED)))) == 2
-    assert pipeline.detector_engine.batches == [1]
+    detector = Watched(pipeline.detector_engine)
+    image = draw(180, 120, (20, 20, 30, 30, RED), (90, 60, 30, 30, RED))
+    assert len(Pipeline(detector, pipeline.pose_engine).detect(image)) == 2
+    assert detector.sizes == NOTHING_ELSE
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 2), (5, 7)])

@@ -326,7 +326,7 @@ def test_a_false_candidate_does_not_stand_before_a_real_one() -> None:
     """The detector is surest of something the pose model sees no hand in; only one hand is wanted."""
 
     class Distracted(World):
-        def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
+        def detect(self, image: NDArray[np.uint8], turn: int | None = None) -> list[Detection]:
             return [Detection(Box(500, 20, 100, 100), 0.99), *super().detect(image)]
 
     world = Distracted(Actor(still(200)))

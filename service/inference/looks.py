@@ -1,0 +1,70 @@
+"""Further looks: at a picture in which the detector is not sure of a hand, and at a hand whose pose is doubtful."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.inference.hands import Detection, Hand
+
+_SURE = 0.45  # the score from which on a detection is taken for a hand
+_SMALL, _LARGE = 0.3, 0.4  # hands, in shares of the picture's longer side
+# Keypoints of two looks are one place if they lie less than this share of the box's side apart.
+_AGREED = 0.15
+
+
+def worth_closer_look(found: Sequence[Detection], longer: int) -> bool:
+    """Whether the detector may find more at a larger size: it is sure of no hand, or of small ones only.
+
+    longer: the longer side of the picture.
+    """
+    return all(d.score < _SURE or d.box.side < _SMALL * longer for d in found)
+
+
+def worth_farther_look(found: Sequence[Detection]) -> bool:
+    """Whether the detector may find more at a smaller size, a hand that fills the picture: it is sure of none."""
+    return all(d.score < _SURE for d in found)
+
+
+def large(found: Sequence[Detection], longer: int) -> list[Detection]:
+    """What a look from farther away is for; small things look like hands from there."""
+    return [d for d in found if d.box.side >= _LARGE * longer]
+
+
+def merge_looks(looks: Sequence[Hand]) -> Hand:
+    """Several looks at one hand, of one detection, as one.
+
+    Looks agree on a keypoint when they see it in nearly the same place. Those that agree are averaged, weighted by
+    their scores, and of several such groups the one with the highest sum of scores counts: shared among all looks, that
+    sum is the keypoint's score. Everything else is the mean over all looks.
+    """
+    side = looks[0].box.side
+    points = np.stack([hand.keypoints for hand in looks]).astype(np.float64)  # (L, 21, 2)
+    scores = np.maximum([hand.keypoint_scores for hand in looks], 1e-9)  # (L, 21)
+    apart = np.linalg.norm(points[:, None] - points[None], axis=3)  # (L, L, 21)
+    weights = (apart < _AGREED * side) * scores[None]  # of every look in the group around every look
+    group = weights.sum(axis=1).argmax(axis=0)  # (21,)
+    chosen = weights[group, :, np.arange(group.size)]  # (21, L)
+    total = chosen.sum(axis=1)
+    keypoints = np.einsum("kl,lkc->kc", chosen, points) / total[:, None]
+    right = float(np.mean([_right(hand) for hand in looks]))
+    return replace(
+        looks[0],
+        score=float(np.mean([hand.score for hand in looks])),
+        presence=float(np.mean([hand.presence for hand in looks])),
+        keypoints=keypoints.astype(np.float32),
+        keypoint_scores=np.minimum(total / len(looks), 1.0).astype(np.float32),
+        handedness="right" if right >= 0.5 else "left",
+        handedness_score=max(right, 1.0 - right),
+        depth=_mean_depth(looks),
+    )
+
+
+def _right(hand: Hand) -> float:
+    return hand.handedness_score if hand.handedness == "right" else 1.0 - hand.handedness_score
+
+
+def _mean_depth(looks: Sequence[Hand]) -> NDArray[np.float32] | None:
+    depths = [hand.depth for hand in looks if hand.depth is not None]
+    return np.mean(depths, axis=0, dtype=np.float32) if depths else None
