@@ -164,15 +164,16 @@ class Pipeline:
         return self._pose(Pyramid(check_image(image)), detections)
 
     def warm_up(self) -> None:
-        """One inference through both engines, so that the first request does not pay for what they set up
-        lazily. Raises EngineError, or ValueError from `Hand`, when their answers are no numbers, as those of
+        """One inference through both engines, the detector's at every size, so that the first request does not pay for
+        what they set up lazily. Raises EngineError, or ValueError from `Hand`, when their answers are no numbers, as those of
         damaged weights are.
         """
-        size = self.detector_engine.input_size
-        image = np.full((size, size, 3), 127, np.uint8)
-        found = self.detector_engine(image[None])
-        self.pose(image, [Detection(Box(0, 0, size, size), 1.0)])
-        if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
+        usual, closer = self.detector_engine.input_size, self.detector_engine.closer_size
+        sizes = [usual] if closer is None else [usual, closer, farther_size(usual)]
+        pictures = [np.full((size, size, 3), 127, np.uint8) for size in sizes]
+        answers = [self.detector_engine(picture[None]) for picture in pictures]
+        self.pose(pictures[0], [Detection(Box(0, 0, usual, usual), 1.0)])
+        if not all(np.isfinite(found.boxes).all() and np.isfinite(found.scores).all() for found in answers):
             raise EngineError("the models run, but their answers are no numbers")
 
     def _detect(self, pyramid: Pyramid, turn: int | None = None) -> list[Detection]:

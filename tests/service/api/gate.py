@@ -20,10 +20,10 @@ class Gate:
         self._entered = threading.Event()
         plain = pipeline.detect
 
-        def detect(image: NDArray[np.uint8]) -> Any:
+        def detect(image: NDArray[np.uint8], turn: int | None = None) -> Any:
             self._entered.set()
             assert self._open.wait(10)
-            return plain(image)
+            return plain(image, turn)
 
         monkeypatch.setattr(pipeline, "detect", detect)
 

@@ -113,7 +113,7 @@ def test_a_fault_of_ours_is_told_logged_and_ends_the_stream(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def broken(_: object) -> None:
+    def broken(*_: object) -> None:
         raise RuntimeError("the engine is gone")
 
     async def scenario(app: FastAPI) -> None:
