@@ -165,8 +165,8 @@ class Pipeline:
 
     def warm_up(self) -> None:
         """One inference through both engines, the detector's at every size, so that the first request does not pay for
-        what they set up lazily. Raises EngineError, or ValueError from `Hand`, when their answers are no numbers, as those of
-        damaged weights are.
+        what they set up lazily. Raises EngineError, or ValueError from `Hand`, when their answers are no numbers, as
+        those of damaged weights are.
         """
         usual, closer = self.detector_engine.input_size, self.detector_engine.closer_size
         sizes = [usual] if closer is None else [usual, closer, farther_size(usual)]
