@@ -30,6 +30,36 @@ def square_crop_matrix(
     return matrix
 
 
+def stretched(matrix: Matrix, size: int, rng: np.random.Generator) -> Matrix:
+    """`matrix` and then a slight stretch and shear about the middle of the picture of `size` pixels it leads to, as of
+    pixels that are not square or a hand seen from a little to the side.
+    """
+    x, y = np.exp(rng.normal(0, 0.08, 2))
+    middle = np.array([size / 2, size / 2])
+    change = np.array([[x, rng.normal(0, 0.06)], [rng.normal(0, 0.06), y]])
+    return np.column_stack([change @ matrix[:, :2], change @ (matrix[:, 2] - middle) + middle])
+
+
+def occlude(image: Image, other: Image, rng: np.random.Generator) -> Image:
+    """Something in front: a piece of another picture, an ellipse or a rod, somewhere near the middle.
+
+    image, other: (S, S, 3) uint8, of the same size. Returns a new picture.
+    """
+    size = image.shape[0]
+    centre = rng.normal(size / 2, size / 6, 2)
+    turn = rng.uniform(0, math.pi)
+    mask = np.zeros((size, size), np.float32)
+    if rng.random() < 0.5:
+        axes = rng.uniform(0.06, 0.2, 2) * size
+        cv2.ellipse(mask, (tuple(centre), tuple(2 * axes), math.degrees(turn)), 1.0, -1)
+    else:
+        reach = np.array([math.cos(turn), math.sin(turn)]) * size * rng.uniform(0.15, 0.8)
+        ends = [tuple(int(v) for v in centre + sign * reach) for sign in (-1, 1)]
+        cv2.line(mask, ends[0], ends[1], 1.0, max(1, int(size * rng.uniform(0.02, 0.12))))
+    mask = cv2.GaussianBlur(mask, (0, 0), 0.7)[..., None]
+    return cast(Image, np.round(image * (1 - mask) + other * mask).astype(np.uint8))
+
+
 def transform(points: NDArray[np.floating], matrix: Matrix) -> NDArray[np.float64]:
     """Apply a (2, 3) affine matrix to points (..., 2)."""
     return cast(NDArray[np.float64], points @ matrix[:, :2].T + matrix[:, 2])

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from service.models.pose import HandPose
-from training.augment import cut_off, photometric, square_crop_matrix, transform, warp
+from training.augment import cut_off, occlude, photometric, square_crop_matrix, stretched, transform, warp
 from training.datasets.coco import CocoHands
 from training.datasets.photos import FalseHands, PhotoFolder
 from training.datasets.synthetic import Backgrounds, RenderedPool
@@ -23,8 +23,9 @@ from training.recipe import Recipe
 
 # Side of a crop over the larger side of the hand's box; serving uses 1.5.
 _FACTORS = (1.2, 1.95)
-_ANY_TURN = 0.1  # share of the crops that are turned by any angle, the others by little
+_ANY_TURN = 0.2  # share of the crops that are turned by any angle, the others by little
 _CUT_OFF = 0.12  # share of the hands that the picture's edge cuts off
+_OCCLUDED = 0.2  # share of the photos' hands with a piece of another picture in front
 _FALSE_HANDS = 0.3  # share of the crops without a hand
 # Spread of the Gaussian targets, in cells.
 TARGET_SIGMA = 1.2
@@ -96,7 +97,10 @@ class PoseTask:
     def _photo(self, rng: np.random.Generator, size: int) -> Sample:
         picture = self.photos[int(self.posed[rng.choice(len(self.posed), p=self.posed_weights)])]
         hands = [hand for hand in picture.hands if _has_pose(hand)]
-        return hand_sample(picture, hands[rng.integers(len(hands))], rng, size, turn=25.0)
+        sample = hand_sample(picture, hands[rng.integers(len(hands))], rng, size, turn=25.0)
+        if rng.random() < _OCCLUDED:
+            sample["crop"] = occlude(sample["crop"], self._without_hand(rng, size)["crop"], rng)
+        return sample
 
     def _boxed(self, rng: np.random.Generator, size: int) -> Sample:
         index, number = self.boxed[int(rng.integers(len(self.boxed)))]
@@ -108,9 +112,13 @@ class PoseTask:
         return hand_sample(picture, picture.hands[0], rng, size, turn=12.0)
 
     def _empty(self, rng: np.random.Generator, size: int) -> Sample:
-        """No hand: what was taken for one, photos without any, or the surroundings of labelled hands."""
+        """No hand: what was taken for one, or what never was."""
         if self.false_hands is not None and rng.random() < _FALSE_HANDS:
             return self._false_hand(self.false_hands, rng, size)
+        return self._without_hand(rng, size)
+
+    def _without_hand(self, rng: np.random.Generator, size: int) -> Sample:
+        """Photos without any hand, or the surroundings of labelled ones."""
         if rng.random() < 0.5 or not self.complete:
             image, hands = self.negatives[int(rng.integers(len(self.negatives)))], ()
         else:
@@ -195,6 +203,8 @@ def hand_sample(
     mirror = bool(rng.random() < 0.5)
     factor = rng.uniform(*_FACTORS)
     matrix = square_crop_matrix(centre, side * factor, size, angle, mirror)
+    if hand.depth is None:  # depth would have to be stretched too
+        matrix = stretched(matrix, size, rng)
     replicate = not cut and bool(rng.random() < 0.3)
     crop = photometric(warp(image, matrix, size, replicate), rng)
     points = (transform(keypoints, matrix) / size).astype(np.float32)

@@ -27,6 +27,35 @@ def separable(channels: int, kernel: int = 5) -> nn.Sequential:
     )
 
 
+class WideBlock(nn.Module):
+    """Residual block that looks around itself: depthwise 5×5, then a two-layer perceptron in every cell, as in ConvNeXt
+    (Liu et al. 2022); keeps the shape. Does nothing until it is trained.
+    """
+
+    def __init__(self, channels: int, expansion: int = 4) -> None:
+        super().__init__()
+        wide = channels * expansion
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, channels, 5, padding=2, groups=channels, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.Conv2d(channels, wide, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(wide, channels, 1),
+        )
+        start_at_nothing(self.layers[-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+def start_at_nothing(layer: nn.Module) -> None:
+    """Zero the last layer of a branch, so that a trained network goes on as before when the branch is added."""
+    assert isinstance(layer, nn.Conv2d | nn.Linear)
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
 class FeaturePyramid(nn.Module):
     """Top-down pathway of a feature pyramid network (Lin et al. 2017) that returns its finest level alone.
 
@@ -43,10 +72,14 @@ class FeaturePyramid(nn.Module):
         )
         self.smooth = nn.ModuleList(separable(channels) for _ in inputs)
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
+    def forward(self, features: Sequence[Tensor], context: Tensor | None = None) -> Tensor:
+        """context: what to add to the last map but one, in its shape."""
         x: Tensor | None = None
-        for lateral, smooth, feature in reversed(list(zip(self.lateral, self.smooth, features, strict=True))):
-            y = lateral(feature)
+        for level in reversed(range(len(features))):
+            lateral, smooth = self.lateral[level], self.smooth[level]
+            y = lateral(features[level])
+            if context is not None and level == len(features) - 2:
+                y = y + context
             if x is not None:
                 y = y + F.interpolate(x, scale_factor=2.0, mode="nearest")
             x = smooth(y)

@@ -5,19 +5,49 @@ is a probability distribution over the cells (softmax), trained by cross-entropy
 DSNT (Nibali et al. 2018).
 """
 
+from collections.abc import Sequence
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from service.models.efficientnet import EfficientNetLite0
 from service.models.heatmaps import find_modes
 from service.models.keypoints import KEYPOINT_NAMES
-from service.models.layers import FeaturePyramid, normalise, separable
+from service.models.layers import FeaturePyramid, WideBlock, normalise, separable, start_at_nothing
 
 STRIDE = 4
+_CONTEXT = 128  # channels of the coarse maps in which the hand is seen as a whole
 _LOCAL = 16  # channels that handedness and depth read under each keypoint
 # Standard deviation of the kernel that keypoints are read with, in cells, and how often it is moved.
 KERNEL = 2.0
 _SHIFTS = 4
+
+
+class Context(nn.Module):
+    """The hand as a whole, which tells one finger from the next: the two coarsest maps of the encoder, looked at with
+    more channels than the pyramid has.
+    """
+
+    def __init__(self, inputs: Sequence[int], outputs: int, channels: int = _CONTEXT) -> None:
+        """inputs: channels of the last map but one and of the last."""
+        super().__init__()
+        fine, coarse = inputs
+        self.from_coarse = nn.Conv2d(coarse, channels, 1)
+        self.coarse = nn.Sequential(WideBlock(channels), WideBlock(channels))
+        self.from_fine = nn.Conv2d(fine, channels, 1)
+        self.fine = nn.Sequential(WideBlock(channels), WideBlock(channels))
+        self.project = nn.Conv2d(channels, outputs, 1)
+        start_at_nothing(self.project)
+
+    def forward(self, fine: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
+        """fine: (B, F, 2h, 2w). coarse: (B, C, h, w).
+
+        Returns what the pyramid adds at the finer of the two, (B, outputs, 2h, 2w), and a summary (B, channels).
+        """
+        x = self.coarse(self.from_coarse(coarse))
+        x = self.fine(self.from_fine(fine) + F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return self.project(x), x.mean((2, 3))
 
 
 class HandPose(nn.Module):
@@ -27,6 +57,7 @@ class HandPose(nn.Module):
         super().__init__()
         self.encoder = EfficientNetLite0(strides=(4, 8, 16, 32))
         self.pyramid = FeaturePyramid(self.encoder.channels, channels, lateral_norm=False)
+        self.context = Context(self.encoder.channels[-2:], channels)
         self.heatmap_head = nn.Sequential(separable(channels), nn.Conv2d(channels, len(KEYPOINT_NAMES), 1))
         coarse = self.encoder.channels[-1]
         self.hand_head = nn.Sequential(
@@ -42,6 +73,8 @@ class HandPose(nn.Module):
         self.local_features = nn.Conv2d(channels, _LOCAL, 1)
         described = len(KEYPOINT_NAMES) * (_LOCAL + 2)
         self.side_head = _two_layers(described, 1)
+        self.whole_head = nn.Linear(_CONTEXT, 2)
+        start_at_nothing(self.whole_head)
         self.depth_head = _two_layers(described, len(KEYPOINT_NAMES))
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -51,10 +84,11 @@ class HandPose(nn.Module):
         the wrist (B, 21) as a share of the crop's side, positive away from the camera.
         """
         features = self.encoder(normalise(crops))
-        fine = self.pyramid(features)  # (B, C, S/4, S/4)
+        context, summary = self.context(features[-2], features[-1])
+        fine = self.pyramid(features, context)  # (B, C, S/4, S/4)
         heatmaps: Tensor = self.heatmap_head(fine)
         described = self._describe(fine, heatmaps.detach())
-        hand, right = self.hand_head(features[-1]).unbind(1)
+        hand, right = (self.hand_head(features[-1]) + self.whole_head(summary)).unbind(1)
         depth: Tensor = self.depth_head(described)
         return (
             heatmaps,
