@@ -186,7 +186,8 @@ class PoseTask:
 def hand_sample(
     picture: LabelledImage, hand: HandLabel, rng: np.random.Generator, size: int, turn: float
 ) -> Sample:
-    """One augmented crop around a hand: scale, shift, rotation (normal, `turn` degrees), mirror, light.
+    """One augmented crop around a hand: scale, shift, rotation (normal, `turn` degrees), mirror, light; stretch and
+    shear where there is no depth, which would have to be stretched too.
 
     Mirroring flips x and swaps the handedness; the order of the keypoints stays. Some hands are cut off, as by the edge
     of a picture; the keypoints out there are still to be found, as far as they lie in the crop.
@@ -203,7 +204,7 @@ def hand_sample(
     mirror = bool(rng.random() < 0.5)
     factor = rng.uniform(*_FACTORS)
     matrix = square_crop_matrix(centre, side * factor, size, angle, mirror)
-    if hand.depth is None:  # depth would have to be stretched too
+    if hand.depth is None:
         matrix = stretched(matrix, size, rng)
     replicate = not cut and bool(rng.random() < 0.3)
     crop = photometric(warp(image, matrix, size, replicate), rng)

@@ -45,7 +45,8 @@ class WideBlock(nn.Module):
         start_at_nothing(self.layers[-1])
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x)
+        added: Tensor = self.layers(x)
+        return x + added
 
 
 def start_at_nothing(layer: nn.Module) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.augment import photometric, square_crop_matrix, transform, warp
+from training.augment import occlude, photometric, square_crop_matrix, stretched, transform, warp
 
 
 def dot(x: float, y: float, size: int = 200) -> np.ndarray:
@@ -32,6 +32,30 @@ def test_mirroring_flips_x_alone() -> None:
     flipped = transform(points, square_crop_matrix(np.array([20.0, 30.0]), 40, 80, mirror=True))
     assert flipped[:, 0].tolist() == pytest.approx((80 - plain[:, 0]).tolist())
     assert flipped[:, 1].tolist() == pytest.approx(plain[:, 1].tolist())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_stretching_moves_pixels_and_points_together_and_leaves_the_middle(seed: int) -> None:
+    plain = square_crop_matrix(np.array([100.0, 90.0]), 120.0, 96, 0.3)
+    matrix = stretched(plain, 96, np.random.default_rng(seed))
+    assert transform(np.array([100.0, 90.0]), matrix) == pytest.approx([48, 48])
+    moved = transform(np.array([115.0, 80.0]), matrix)
+    assert np.abs(moved - transform(np.array([115.0, 80.0]), plain)).max() > 0.1
+    assert middle(warp(dot(115, 80), matrix, 96)) == pytest.approx(tuple(moved), abs=0.3)
+
+
+def test_an_occlusion_is_a_piece_of_the_other_picture() -> None:
+    image, other = np.zeros((64, 64, 3), np.uint8), np.full((64, 64, 3), 200, np.uint8)
+    shares = []
+    for seed in range(40):
+        changed = occlude(image, other, np.random.default_rng(seed))
+        assert changed.shape == image.shape
+        assert changed.max() <= 200
+        shares.append(float((changed[..., 0] > 100).mean()))
+    assert not image.any()
+    assert 0 < np.mean(shares) < 0.25
+    assert max(shares) < 0.5
+    assert sum(share > 0 for share in shares) > 30
 
 
 def test_photometric_changes_pixels_not_the_shape_and_repeats_by_seed() -> None:
