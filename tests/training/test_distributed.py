@@ -13,6 +13,7 @@ from tests.training.shared_run import train
 from training import distributed
 
 STEPS = 6
+pytestmark = pytest.mark.timeout(600)  # two processes that train take turns on a single core
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def together(root: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("together") / "run"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [*torchrun, "-m", "tests.training.shared_run", str(folder), str(recipe)]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=170)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=500)
     assert done.returncode == 0, done.stderr
     return folder
 

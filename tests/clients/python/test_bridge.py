@@ -98,16 +98,16 @@ def test_ctrl_c_interrupts_a_wait_and_cleans_up() -> None:
     async def wait() -> AsyncGenerator[int, None]:
         try:
             yield 1
+            timer.start()
             await asyncio.sleep(60)
         finally:
             await asyncio.sleep(0.01)
             log.append("end")
 
+    timer = threading.Timer(0.2, signal.pthread_kill, [threading.get_ident(), signal.SIGINT])
     results = iterate(wait)
     next(results)
     started = time.monotonic()
-    timer = threading.Timer(0.2, signal.pthread_kill, [threading.get_ident(), signal.SIGINT])
-    timer.start()
     with pytest.raises(KeyboardInterrupt):
         next(results)
     timer.join()

@@ -329,17 +329,24 @@ class FakeCamera:
         self.closed.set()
 
 
-@pytest.mark.usefixtures("follows")
 def test_a_camera_until_ctrl_c(
-    run: Run, service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, service: Any, message: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its ordinary end: exit code 0, and the video is as long as it took."""
     monkeypatch.setattr(video, "Camera", FakeCamera)
-    timer = threading.Timer(1.0, signal.pthread_kill, [threading.get_ident(), signal.SIGINT])
-    timer.start()
+    ours = threading.get_ident()
+
+    async def follow(websocket: WebSocket) -> None:
+        await websocket.accept()
+        for number in itertools.count():
+            await websocket.receive_bytes()
+            await websocket.send_text(message(number))
+            if number == 19:
+                signal.pthread_kill(ours, signal.SIGINT)
+
+    service.follow = follow
     started = time.monotonic()
     code, _, err = run("stream", "0", "--draw", tmp_path / "drawn.avi")
-    timer.join()
     assert code == 0
     assert time.monotonic() - started < 20
     frames, seconds = re.findall(r"^(\d+) frames in ([\d.]+) s", err, re.MULTILINE)[0]

@@ -230,8 +230,8 @@ def test_a_service_that_stops_answering(client: Any, service: Any, message: Call
             await websocket.receive_bytes()
 
     service.follow = follow
-    with pytest.raises(TimedOutError, match=r"did not answer a frame within 0\.3 s"):
-        client.stream(service.url, frames(5), client={"timeout": 0.3})
+    with pytest.raises(TimedOutError, match="did not answer a frame within 2 s"):
+        client.stream(service.url, frames(5), client={"timeout": 2})
 
 
 def test_a_service_that_stops_reading(client: Any, service: Any) -> None:
@@ -245,7 +245,7 @@ def test_a_service_that_stops_reading(client: Any, service: Any) -> None:
     started = time.monotonic()
     with pytest.raises(TimedOutError):
         client.stream(service.url, [bytes(12_000_000)] * 3, client={"timeout": 0.3})
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 30
 
 
 def test_a_slow_source_is_no_slow_service(client: Any, service: Any, echo: Follow) -> None:
@@ -253,10 +253,10 @@ def test_a_slow_source_is_no_slow_service(client: Any, service: Any, echo: Follo
 
     def source() -> Iterator[bytes]:
         for frame in frames(2):
-            time.sleep(0.5)
+            time.sleep(1.5)
             yield frame
 
-    assert len(client.stream(service.url, source(), client={"timeout": 0.2})) == 2
+    assert len(client.stream(service.url, source(), client={"timeout": 1})) == 2
 
 
 @pytest.mark.parametrize("options", [{"max_in_flight": 0}, {"reconnect": -1}, {"reconnect": float("nan")}])

@@ -13,6 +13,8 @@ from playwright.sync_api import Browser, Page
 
 from tests.end_to_end.browser.conftest import FRAMES, Camera, Watched
 
+pytestmark = pytest.mark.timeout(600)  # the first test renders what the camera shows
+
 DROP = """([name, type, data]) => {
   const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
   const transfer = new DataTransfer();

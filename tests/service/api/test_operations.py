@@ -49,12 +49,17 @@ def test_metrics_count_by_route_and_never_by_path(client, photo: bytes) -> None:
 
 def test_health_tells_a_stuck_thread(make_client: Callable) -> None:
     client = make_client(stuck_seconds=0.05)
-    workers, gate = client.app.state.service.workers, threading.Event()
+    workers, begun, gate = client.app.state.service.workers, threading.Event(), threading.Event()
+
+    def endless_job() -> None:
+        begun.set()
+        gate.wait(20)
 
     async def begin() -> asyncio.Task:
-        return asyncio.create_task(workers.run(lambda: gate.wait(10)))
+        return asyncio.create_task(workers.run(endless_job))
 
     job = client.portal.call(begin)
+    assert begun.wait(10)
     deadline = time.monotonic() + 10
     while (response := client.get("/healthz")).status_code == 200 and time.monotonic() < deadline:
         time.sleep(0.01)

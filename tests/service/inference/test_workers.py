@@ -34,13 +34,12 @@ def test_what_a_job_raises_reaches_the_caller_and_frees_its_place() -> None:
     workers.close()
 
 
-def test_a_full_queue_refuses_at_once_and_takes_jobs_again_later() -> None:
+def test_a_full_queue_refuses_at_once_and_takes_jobs_again_later(until: Until) -> None:
     async def scenario() -> None:
         workers, gate = Workers(2, 1), threading.Event()
         jobs = [asyncio.create_task(workers.run(lambda: gate.wait(5))) for _ in range(3)]
-        await asyncio.sleep(0.05)
+        await until(lambda: workers.waiting == 1)
         assert workers.full
-        assert workers.waiting == 1
         with pytest.raises(QueueFullError):
             await workers.run(lambda: gate.wait(5))
         gate.set()
@@ -52,26 +51,41 @@ def test_a_full_queue_refuses_at_once_and_takes_jobs_again_later() -> None:
     asyncio.run(scenario())
 
 
-def test_waiting_is_measured() -> None:
+def test_waiting_is_measured(until: Until) -> None:
+    """Between what it must have been at least and what it can have been at most, by our own clock."""
+
     async def scenario() -> None:
-        workers = Workers(1, 1)
-        first, second = await asyncio.gather(
-            workers.run(lambda: time.sleep(0.1)), workers.run(lambda: time.sleep(0.01))
-        )
-        assert first.queued_ms < 60
-        assert second.queued_ms > 80
+        workers, begun, gate = Workers(1, 1), threading.Event(), threading.Event()
+
+        def job() -> None:
+            begun.set()
+            gate.wait(5)
+
+        handed_in = time.perf_counter()
+        jobs = [asyncio.create_task(workers.run(job))]
+        await until(begun.is_set)
+        free = time.perf_counter()
+        jobs.append(asyncio.create_task(workers.run(time.perf_counter)))
+        await until(lambda: workers.waiting == 1)
+        waiting = time.perf_counter()
+        await asyncio.sleep(0.1)
+        opened = time.perf_counter()
+        gate.set()
+        first, second = await asyncio.gather(*jobs)
+        assert 0 <= first.queued_ms <= (free - handed_in) * 1e3
+        assert (opened - waiting) * 1e3 <= second.queued_ms <= (second.result - free) * 1e3
         workers.close()
 
     asyncio.run(scenario())
 
 
-def test_a_caller_who_leaves_frees_the_place_of_a_job_that_waits() -> None:
+def test_a_caller_who_leaves_frees_the_place_of_a_job_that_waits(until: Until) -> None:
     async def scenario() -> None:
         workers, gate, ran = Workers(1, 1), threading.Event(), threading.Event()
         running = asyncio.create_task(workers.run(lambda: gate.wait(5)))
-        await asyncio.sleep(0.05)
+        await until(lambda: workers.running == 1)
         leaving = asyncio.create_task(workers.run(ran.set))
-        await asyncio.sleep(0.05)
+        await until(lambda: workers.waiting == 1)
         assert workers.full
         leaving.cancel()
         with pytest.raises(asyncio.CancelledError):
