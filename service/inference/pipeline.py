@@ -215,12 +215,16 @@ class Pipeline:
         hands = self._pose(pyramid, detections)
         size = self.pose_engine.input_size
         doubtful = [i for i, hand in enumerate(hands) if self._is_doubtful(hand)]
+        first = [Crop.around(detections[i].box, size).mirror() for i in doubtful]
         upright = [Crop.upright(hands[i].keypoints, size) for i in doubtful]
         mirrored = [crop.mirror() for crop in upright]
-        first = [Crop.around(detections[i].box, size).mirror() for i in doubtful]
-        again = self._ask(pyramid, [detections[i] for i in doubtful] * 3, [*upright, *mirrored, *first])
-        for number, i in enumerate(doubtful):
-            hands[i] = merge_looks([hands[i], *again[number :: len(doubtful)]])
+        # One after the other: large batches take memory and save no time.
+        looks = [
+            self._ask(pyramid, [detections[i] for i in doubtful], crops)
+            for crops in (first, upright, mirrored)
+        ]
+        for i, *others in zip(doubtful, *looks, strict=True):
+            hands[i] = merge_looks([hands[i], *others])
         return hands
 
     def _is_doubtful(self, hand: Hand) -> bool:
