@@ -131,7 +131,7 @@ def export(
 
 
 def write_graph(network: HandDetector | HandPose, path: Path, pictures: NDArray[np.uint8]) -> None:
-    """Export to ONNX in float32 with a dynamic batch, and for a detector dynamic sides.
+    """Export to ONNX, computing in float32, with a dynamic batch, and for a detector dynamic sides.
 
     Batch norms are folded into the convolutions.
     """
