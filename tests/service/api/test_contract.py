@@ -24,7 +24,7 @@ OPERATIONS = (
     ("GET", "/metrics"),
 )
 # Other spellings of true and false, which are taken too: no request is wrong for one.
-BOOLEAN = re.compile(r"[?&]mirrored=(0|1|t|f|y|n|yes|no|on|off|true|false)(&|$)", re.IGNORECASE)
+BOOLEAN = re.compile(r"[?&]mirrored=(?!true|false)(?i:0|1|t|f|y|n|yes|no|on|off|true|false)(&|$)")
 DESCRIBED = (
     not_a_server_error,
     checks.status_code_conformance,
@@ -42,7 +42,9 @@ def description(client) -> dict[str, Any]:
 def play(
     client: Any, description: dict[str, Any], method: str, path: str, mode: GenerationMode
 ) -> Counter[int]:
-    """Forty requests; how many got which status, other spellings of a boolean apart. Raises for an answer that must not be."""
+    """Forty requests; how many got which status, other spellings of a boolean apart. Raises for an answer that must
+    not be.
+    """
     statuses: Counter[int] = Counter()
     operation = schemathesis.openapi.from_dict(description)[path][method]
 
