@@ -1,6 +1,6 @@
 """Pieces the default detector and the default pose network share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -73,14 +73,14 @@ class FeaturePyramid(nn.Module):
         )
         self.smooth = nn.ModuleList(separable(channels) for _ in inputs)
 
-    def forward(self, features: Sequence[Tensor], context: Tensor | None = None) -> Tensor:
-        """context: what to add to the last map but one, in its shape."""
+    def forward(self, features: Sequence[Tensor], added: Mapping[int, Tensor] | None = None) -> Tensor:
+        """added: by the number of a level, 0 the finest, what to add to its map, in the pyramid's channels."""
         x: Tensor | None = None
-        for level in reversed(range(len(features))):
-            lateral, smooth = self.lateral[level], self.smooth[level]
-            y = lateral(features[level])
-            if context is not None and level == len(features) - 2:
-                y = y + context
+        levels = zip(self.lateral, self.smooth, features, strict=True)
+        for number, (lateral, smooth, feature) in reversed(list(enumerate(levels))):
+            y = lateral(feature)
+            if added and number in added:
+                y = y + added[number]
             if x is not None:
                 y = y + F.interpolate(x, scale_factor=2.0, mode="nearest")
             x = smooth(y)

@@ -85,7 +85,7 @@ class HandPose(nn.Module):
         """
         features = self.encoder(normalise(crops))
         context, summary = self.context(features[-2], features[-1])
-        fine = self.pyramid(features, context)  # (B, C, S/4, S/4)
+        fine = self.pyramid(features, {len(features) - 2: context})  # (B, C, S/4, S/4)
         heatmaps: Tensor = self.heatmap_head(fine)
         described = self._describe(fine, heatmaps.detach())
         hand, right = (self.hand_head(features[-1]) + self.whole_head(summary)).unbind(1)
