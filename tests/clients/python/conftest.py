@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,8 @@ import numpy as np
 import pytest
 import uvicorn
 from handpose_client import KEYPOINT_NAMES, AsyncHandPose, HandPose
+from handpose_client.cli import main
+from handpose_client.video import VideoWriter
 from numpy.typing import NDArray
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -25,6 +28,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 Document = dict[str, Any]
+Run = Callable[..., tuple[int, str, str]]
 
 
 def hand_document(x: float = 10.0, label: str = "right", **more: Any) -> Document:
@@ -313,3 +317,56 @@ def echo(message: Callable[..., str]) -> Callable[[WebSocket], Awaitable[None]]:
             await websocket.send_text(message(number))
 
     return follow
+
+
+@pytest.fixture
+def run(service: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command line against the fake service: exit code, standard output, standard error."""
+    monkeypatch.setenv("HAND_POSE_URL", service.url)
+
+    def execute(*words: str | Path) -> tuple[int, str, str]:
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as end:  # argparse
+            code = end.code if isinstance(end.code, int) else 1
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        return code, printed.out, printed.err
+
+    return execute
+
+
+@pytest.fixture
+def photo(tmp_path: Path, jpeg: bytes) -> Path:
+    path = tmp_path / "hand.jpg"
+    path.write_bytes(jpeg)
+    return path
+
+
+@pytest.fixture
+def follows(service: Any, documents: SimpleNamespace) -> None:
+    """The service answers every frame of a stream with a hand."""
+
+    async def follow(websocket: WebSocket) -> None:
+        await websocket.accept()
+        for number in itertools.count():
+            await websocket.receive_bytes()
+            answer = {
+                "type": "result",
+                "frame": number,
+                "dropped": 0,
+                **documents.pose(documents.hand(track_id=1)),
+            }
+            await websocket.send_text(json.dumps(answer))
+
+    service.follow = follow
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Five grey frames, each brighter than the one before."""
+    path = tmp_path / "clip.avi"
+    with VideoWriter(path, fps=10) as writer:
+        for i in range(5):
+            writer.write(np.full((120, 160, 3), 40 * i, np.uint8))
+    return path
