@@ -280,12 +280,33 @@ def _sheet(options: argparse.Namespace) -> None:
     print(options.to)
 
 
+def _label_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("photos", nargs="+", help="COCO keypoint files in the data folder")
+    parser.add_argument("--pose", type=Path, default=WEIGHTS / "pose", help="checkpoint folder")
+    parser.add_argument("--to", type=Path, default=RUNS / "own-labels.json", help="the file to write")
+
+
+def _label(options: argparse.Namespace) -> None:
+    from service.inference.pipeline import Pipeline
+    from training.datasets.coco import CocoHands
+    from training.paths import data_root
+    from training.self_training import label_boxed_hands, write_labels
+
+    root = data_root(options.data)
+    photos = CocoHands(*(root / name for name in options.photos))
+    labels = label_boxed_hands(Pipeline.load(pose=options.pose).pose_engine, photos, root)
+    options.to.parent.mkdir(parents=True, exist_ok=True)
+    write_labels(labels, options.to)
+    print(f"{options.to}: {sum(len(hands) for hands in labels.values())} hands in {len(labels)} photos")
+
+
 COMMANDS: dict[str, Command] = {
     "fetch": Command("Download a public data set.", _fetch_arguments, _fetch),
     "train": Command("Train one network by a recipe.", _train_arguments, _train),
     "export": Command("Write a run's weights as a checkpoint folder.", _export_arguments, _export),
     "evaluate": Command("Print what a pair measures on labelled photos.", _evaluate_arguments, _evaluate),
     "report": Command("Write curves, tables and samples of runs as a web page.", _report_arguments, _report),
+    "label": Command("Label hands that have a box alone, where the pair is sure.", _label_arguments, _label),
     "sheet": Command("Draw what a running service answers for some photos.", _sheet_arguments, _sheet),
     "preview": Command("Draw training pictures with their labels.", _preview_arguments, _preview),
 }

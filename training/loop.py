@@ -15,6 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from service.models.precision import TYPES, compute_in, heavy_parts
 from training import distributed, state
+from training.depthwise import quicken
 from training.interrupts import StopRequest
 from training.loading import Batch, Sample, batches
 from training.norms import fold_norms, state_with_norms
@@ -90,6 +91,8 @@ class Run:
         if recipe.fold_norms:
             fold_norms(network)
         self.network = network.to(device, memory_format=torch.channels_last)
+        if device.type == "cpu":
+            quicken(self.network)
         self.average = averaged(self.network, recipe.optimiser.ema)
         self.optimiser = create_optimiser(self.network, recipe.optimiser)
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "float16")

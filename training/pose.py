@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from service.models.pose import HandPose
 from training.augment import cut_off, occlude, photometric, square_crop_matrix, stretched, transform, warp
 from training.datasets.coco import CocoHands
-from training.datasets.photos import FalseHands, PhotoFolder
+from training.datasets.photos import FalseHands, OwnLabels, PhotoFolder
 from training.datasets.synthetic import Backgrounds, RenderedPool
 from training.datasets.synthetic.backgrounds import held_out
 from training.datasets.types import HandLabel, LabelledImage
@@ -33,8 +33,8 @@ _UNKNOWN = -1.0
 
 
 class PoseTask:
-    """Crops of real hands with keypoints, with a box alone, of rendered hands and of no hands, in the shares
-    `photo`, `boxed`, `rendered` and `empty`.
+    """Crops of real hands with keypoints, with keypoints of our own, with a box alone, of rendered hands and of no
+    hands, in the shares `photo`, `own`, `boxed`, `rendered` and `empty`.
 
     A sample has `crop` (S, S, 3) uint8 RGB, `keypoints` (21, 2) float32 as shares of the side, `labelled` (21,)
     float32, `hand` () 1 or 0, `right` () 1, 0 or -1 (unknown), and `depth` (21,) float32 relative to the wrist as
@@ -62,6 +62,7 @@ class PoseTask:
         self.complete = [i for i, e in enumerate(photos.entries) if not e.source.startswith(incomplete)]
         self.negatives = PhotoFolder(*(data / name for name in section.negatives))
         self.false_hands = FalseHands(data, section.false_hands) if section.false_hands else None
+        self.own: Sequence[LabelledImage] = OwnLabels(data, section.own_labels) if section.own_labels else ()
         self.rendered: Sequence[LabelledImage] = ()
         if section.share.get("rendered"):
             folders = [data / name for name in (*section.backgrounds, *section.negatives)]
@@ -78,6 +79,7 @@ class PoseTask:
         self.freihand = hand_crops(CocoHands(data / "hands/freihand_sample.json"), recipe.input_size)
         self.kinds: dict[str, Callable[[np.random.Generator, int], Sample]] = {
             "photo": self._photo,
+            "own": self._own,
             "boxed": self._boxed,
             "rendered": self._rendered,
             "empty": self._empty,
@@ -97,7 +99,16 @@ class PoseTask:
     def _photo(self, rng: np.random.Generator, size: int) -> Sample:
         picture = self.photos[int(self.posed[rng.choice(len(self.posed), p=self.posed_weights)])]
         hands = [hand for hand in picture.hands if _has_pose(hand)]
-        sample = hand_sample(picture, hands[rng.integers(len(hands))], rng, size, turn=25.0)
+        return self._partly_hidden(picture, hands[rng.integers(len(hands))], rng, size)
+
+    def _own(self, rng: np.random.Generator, size: int) -> Sample:
+        picture = self.own[int(rng.integers(len(self.own)))]
+        return self._partly_hidden(picture, picture.hands[0], rng, size)
+
+    def _partly_hidden(
+        self, picture: LabelledImage, hand: HandLabel, rng: np.random.Generator, size: int
+    ) -> Sample:
+        sample = hand_sample(picture, hand, rng, size, turn=25.0)
         if rng.random() < _OCCLUDED:
             sample["crop"] = occlude(sample["crop"], self._without_hand(rng, size)["crop"], rng)
         return sample

@@ -50,6 +50,8 @@ class DataSection(_Section):
     negatives: tuple[str, ...] = ()
     # A file beside the recipes: in photos of the data folder, what an earlier pair took for hands and is none.
     false_hands: str = ""
+    # A file beside the recipes: keypoints of an earlier network in hands of the photos that have a box alone.
+    own_labels: str = ""
     # How collections are weighted: a collection of n photos weighs n**source_power.
     source_power: Share = 0.5
     # Factors on top, by source (or how its name starts): below 1 for what is learnt already, above for what is not.

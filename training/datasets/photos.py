@@ -1,12 +1,17 @@
-"""Folders of plain photos, and boxes in them that were taken for hands."""
+"""Folders of plain photos, boxes in photos that were taken for hands, and labels of our own."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.coco import DatasetError, read_rgb
+from training.datasets.types import HandLabel, LabelledImage
+
+Label = TypeVar("Label")
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
@@ -44,20 +49,7 @@ class FalseHands:
 
     def __init__(self, data: Path, name: str) -> None:
         """data: the data folder. name: the file, beside the recipes."""
-        path = RECIPES / name
-        try:
-            listed = json.loads(path.read_text())
-            self.boxes = [
-                (data / photo, np.array(box, np.float32).reshape(4))
-                for photo, boxes in listed.items()
-                for box in boxes
-            ]
-        except FileNotFoundError:
-            raise DatasetError(f"{path} does not exist") from None
-        except (ValueError, TypeError, AttributeError) as error:
-            raise DatasetError(f"{path} is no list of boxes by photo: {error}") from None
-        if not self.boxes:
-            raise DatasetError(f"{path} has no boxes")
+        self.boxes = _listed(data, name, lambda box: np.array(box, np.float32).reshape(4), "boxes")
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -66,3 +58,46 @@ class FalseHands:
         """(H, W, 3) uint8 RGB and (4,) float32 x, y, width, height in its pixels."""
         path, box = self.boxes[index]
         return read_rgb(path), box
+
+
+class OwnLabels:
+    """Keypoints that an earlier network of ours is sure of, in hands of the data folder's photos that have a box alone.
+
+    The file is what `python -m training label` writes: for each photo's path in the data folder, a list of {"box",
+    "keypoints", "handedness"}. Raises DatasetError as `FalseHands` does.
+    """
+
+    def __init__(self, data: Path, name: str) -> None:
+        """data: the data folder. name: the file, beside the recipes."""
+        self.hands = _listed(data, name, _own_label, "hands")
+
+    def __len__(self) -> int:
+        return len(self.hands)
+
+    def __getitem__(self, index: int) -> LabelledImage:
+        """The photo with this one hand."""
+        path, hand = self.hands[index]
+        return LabelledImage(read_rgb(path), (hand,), complete=False)
+
+
+def _own_label(entry: dict[str, Any]) -> HandLabel:
+    known = np.array([point is not None for point in entry["keypoints"]])
+    keypoints = np.array([point or (0, 0) for point in entry["keypoints"]], np.float32)
+    return HandLabel(
+        np.array(entry["box"], np.float32), keypoints, labelled=known, handedness=entry["handedness"]
+    )
+
+
+def _listed(data: Path, name: str, read: Callable[[Any], Label], what: str) -> list[tuple[Path, Label]]:
+    """Every entry of a file beside the recipes that lists `what` by photo, with its photo's path."""
+    path = RECIPES / name
+    try:
+        listed = json.loads(path.read_text())
+        entries = [(data / photo, read(entry)) for photo, found in listed.items() for entry in found]
+    except FileNotFoundError:
+        raise DatasetError(f"{path} does not exist") from None
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise DatasetError(f"{path} is no list of {what} by photo: {error}") from None
+    if not entries:
+        raise DatasetError(f"{path} has no {what}")
+    return entries
