@@ -5,10 +5,11 @@ import math
 import numpy as np
 
 from training.datasets.synthetic.appearance import HandAppearance, draw_appearance
+from training.datasets.synthetic.gestures import GESTURES, draw_gesture
 from training.datasets.synthetic.hand import Identity, pose_hand
 from training.datasets.synthetic.mesh import hand_mesh
 from training.datasets.synthetic.objects import held_object
-from training.datasets.synthetic.poses import GESTURES, draw_gesture, draw_identity, draw_pose
+from training.datasets.synthetic.poses import draw_identity, draw_pose
 from training.datasets.synthetic.stage import Actor, Stage, joined, stage_hand
 from training.datasets.synthetic.surfaces import Part
 from training.datasets.synthetic.vectors import Array, X, Y, Z, rotation
@@ -16,7 +17,16 @@ from training.datasets.synthetic.vectors import Array, X, Y, Z, rotation
 Generator = np.random.Generator
 
 GRIPPING = ("hold", "grip", "tripod", "pinch", "partly_closed")
-HOLDING_SHARE = {"hold": 0.75, "grip": 0.7, "tripod": 0.8, "pinch": 0.45, "partly_closed": 0.3, "fist": 0.25}
+HOLDING_SHARE = {
+    "hold": 0.75,
+    "grip": 0.7,
+    "tripod": 0.8,
+    "pinch": 0.45,
+    "partly_closed": 0.3,
+    "fist": 0.25,
+    "prismatic": 0.6,
+    "lateral": 0.6,
+}
 HOLDING_OTHERWISE = 0.05
 
 

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from training.datasets.synthetic.gestures import draw_gesture
 from training.datasets.synthetic.hand import Identity, Pose
 from training.datasets.synthetic.motion import (
     Move,
@@ -18,7 +19,7 @@ from training.datasets.synthetic.motion import (
     draw_obstacle,
     draw_tremor,
 )
-from training.datasets.synthetic.poses import draw_gesture, draw_pose
+from training.datasets.synthetic.poses import draw_pose
 from training.datasets.synthetic.vectors import Array
 
 Generator = np.random.Generator

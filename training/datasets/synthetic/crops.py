@@ -9,6 +9,7 @@ from training.datasets.synthetic.backgrounds import Backgrounds, table
 from training.datasets.synthetic.casting import GRIPPING, draw_pair, draw_single
 from training.datasets.synthetic.compose import label, paint
 from training.datasets.synthetic.degrade import degrade
+from training.datasets.synthetic.gestures import GRASPS
 from training.datasets.synthetic.objects import obstacle, person, skin_blob
 from training.datasets.synthetic.stage import Stage, View, draw_rotation, framed_view, project
 from training.datasets.synthetic.surfaces import Part
@@ -85,7 +86,9 @@ def _main_stage(rng: Generator, kind: str) -> tuple[Stage, int]:
         return draw_pair(rng, 0), int(rng.integers(2))
     if chance < 0.22:
         return draw_single(rng, 0, GRIPPING), 0
-    if kind in ("above", "reaching") and chance < 0.5:
+    if chance < 0.4:
+        return draw_single(rng, 0, tuple(GRASPS)), 0
+    if kind in ("above", "reaching") and chance < 0.62:
         return draw_single(
             rng, 0, ("resting", "relaxed", "point", "pinch", "tripod", "grip", "hold", "fist")
         ), 0

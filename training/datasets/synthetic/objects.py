@@ -67,8 +67,10 @@ def _ball(around: int = 28, down: int = 16) -> Solid:
 
 CYLINDER, BOX, BALL = _cylinder(), _box(), _ball()
 
-_TOOL_GRIPS = ("pinch", "ok", "tripod", "grip", "partly_closed", "fist", "hold")
+_TOOL_GRIPS = ("pinch", "ok", "tripod", "prismatic", "lateral", "grip", "partly_closed", "fist", "hold")
 _TOOL_SHARE = 0.35
+# Keypoints between which something thin is held.
+_PINCHED = {"pinch": [4, 8], "ok": [4, 8], "prismatic": [4, 8, 12], "lateral": [4, 7]}
 
 
 def solid_part(solid: Solid, half_sizes: Array, axes: Array, centre: Array, surface: np.void) -> Part:
@@ -114,8 +116,8 @@ def _held_solid(rng: Generator, gesture: str, keypoints: Array, surface: np.void
             centre,
             surface,
         )
-    if gesture in ("pinch", "ok"):
-        pinched = keypoints[[4, 8]].mean(axis=0)
+    if gesture in _PINCHED:
+        pinched = keypoints[_PINCHED[gesture]].mean(axis=0)
         half_sizes = np.array([rng.uniform(0.05, 0.3), rng.uniform(0.05, 0.3), rng.uniform(0.005, 0.03)])
         across = unit(keypoints[8] - keypoints[4])
         axes = _frame(rng.normal(size=3), across)
@@ -135,7 +137,10 @@ def _held_solid(rng: Generator, gesture: str, keypoints: Array, surface: np.void
 
 def _tool(rng: Generator, gesture: str, keypoints: Array, surface: np.void) -> list[Part]:
     """A thin rod, often with something at its end: a spoon, a brush, a screwdriver, a stick."""
-    if gesture in ("pinch", "ok", "tripod"):
+    if gesture in ("prismatic", "lateral"):  # it may point anywhere but into the palm
+        middle = keypoints[_PINCHED[gesture]].mean(axis=0)
+        along = unit(keypoints[5] - middle + rng.normal(0, 0.6, 3))
+    elif gesture in ("pinch", "ok", "tripod"):
         middle = keypoints[[4, 8]].mean(axis=0)
         along = unit(keypoints[5] - middle + rng.normal(0, 0.25, 3))  # it leans on the index finger
     else:

@@ -22,8 +22,8 @@ from training.datasets.types import Handedness, HandLabel, LabelledImage
 
 Kind = Literal["crop", "scene"]
 
-# Raise this whenever the same seed gives another picture or label than before: old pools are refused then.
-POOL_VERSION = 3
+# Raise these whenever the same seed gives another picture or label than before: old pools are refused then.
+POOL_VERSIONS: dict[Kind, int] = {"crop": 4, "scene": 3}
 MOST_HANDS = 8
 
 RECORD = np.dtype(
@@ -102,7 +102,7 @@ class RenderedPool:
     def parameters(self) -> dict[str, Any]:
         """What decides the contents of the pool, as written in its `pool.json`."""
         return {
-            "version": POOL_VERSION,
+            "version": POOL_VERSIONS[self.kind],
             "kind": self.kind,
             "count": self.count,
             "size": self.size,

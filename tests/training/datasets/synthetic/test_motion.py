@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from training.datasets.synthetic.appearance import plain
+from training.datasets.synthetic.gestures import GESTURES
 from training.datasets.synthetic.motion import (
     Move,
     Passage,
@@ -16,7 +17,7 @@ from training.datasets.synthetic.motion import (
     pose_of,
 )
 from training.datasets.synthetic.objects import BALL, solid_part
-from training.datasets.synthetic.poses import GESTURES, draw_identity, draw_pose
+from training.datasets.synthetic.poses import draw_identity, draw_pose
 
 STEP = 1 / 240
 

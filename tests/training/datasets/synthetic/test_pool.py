@@ -73,7 +73,7 @@ def test_items_handed_out_are_copies(tmp_path):
 def test_a_pool_made_otherwise_is_refused(tmp_path, other):
     pool_at(tmp_path / "pool")
     name = next(iter(other))
-    with pytest.raises(ValueError, match=f"another pool of rendered pictures: {name} is"):
+    with pytest.raises(ValueError, match=f"another pool of rendered pictures: .*{name} is"):
         pool_at(tmp_path / "pool", **other)
 
 
