@@ -56,8 +56,14 @@ def launch(
     with distributed.group(placement.device):
         if distributed.process() == 0:
             log.info("on %s in %s (%s)", placement, recipe.precision, placement.reason)
+            if placement.device.type == "cpu" and recipe.precision == "bfloat16" and not _has_bfloat16():
+                log.warning("this CPU has no instructions for bfloat16: --precision float32 is faster")
         else:
             logging.getLogger("training").setLevel(logging.WARNING)
         run = Run(create_task(recipe, data, cache), recipe, folder, workers, placement.device)
         run.resume()
         return run.train()
+
+
+def _has_bfloat16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -36,7 +36,9 @@ def test_solid_part_has_the_size_and_place_asked_for():
     assert np.abs(part.texture).max() == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("gesture", ["hold", "grip", "tripod", "pinch", "prismatic", "lateral", "fist", "open"])
+@pytest.mark.parametrize(
+    "gesture", ["hold", "grip", "tripod", "pinch", "prismatic", "lateral", "fist", "open"]
+)
 def test_held_objects_touch_the_hand(gesture):
     for seed in range(8):
         rng = np.random.default_rng(seed)
