@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 def quicken(network: nn.Module) -> None:
@@ -40,7 +41,7 @@ def _quick(convolution: nn.Conv2d) -> bool:
 
 
 class QuickDepthwise(nn.Conv2d):
-    """`nn.Conv2d` with gradients of its own."""
+    """`nn.Conv2d` with gradients of its own in float32 and in bfloat16."""
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.weight, self.bias
@@ -48,6 +49,8 @@ class QuickDepthwise(nn.Conv2d):
             dtype = torch.get_autocast_dtype("cpu")
             x, weight = x.to(dtype), weight.to(dtype)
             bias = None if bias is None else bias.to(dtype)
+        if x.dtype not in (torch.float32, torch.bfloat16):
+            return super().forward(x)
         y: Tensor = _Depthwise.apply(x, weight, bias, self.stride[0])
         return y
 
@@ -60,6 +63,7 @@ class _Depthwise(torch.autograd.Function):
         return F.conv2d(x, weight, bias, stride, weight.shape[2] // 2, groups=len(weight))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
         x, weight = ctx.saved_tensors
         stride, half = ctx.stride, weight.shape[2] // 2

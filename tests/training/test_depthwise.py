@@ -56,6 +56,18 @@ def test_bfloat16_differs_by_its_rounding_alone(stride: int) -> None:
         assert float((one - other).abs().max() / one.abs().max()) < 0.02
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_other_numbers_take_the_usual_way(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    usual = nn.Conv2d(16, 16, 3, padding=1, groups=16).to(dtype)
+    quick = nn.Sequential(copy.deepcopy(usual))
+    quicken(quick)
+    x = torch.randn(2, 16, 6, 6, dtype=dtype)
+    of_output = torch.randn_like(usual(x))
+    for one, other in zip(gradients(usual, x, of_output), gradients(quick[0], x, of_output), strict=True):
+        torch.testing.assert_close(other, one)
+
+
 def test_a_frozen_input_and_a_frozen_layer_get_no_gradient() -> None:
     quick = nn.Sequential(nn.Conv2d(16, 16, 3, padding=1, groups=16))
     quicken(quick)
