@@ -92,7 +92,7 @@ def _rows(maps: Tensor) -> NDArray[Any]:
     return maps.view(torch.uint16).numpy() if maps.dtype == torch.bfloat16 else maps.numpy()
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def _gradient_of_weight(
     x: NDArray[Any],
     gradient: NDArray[Any],
@@ -101,60 +101,60 @@ def _gradient_of_weight(
     bias: NDArray[np.float32],
 ) -> None:
     """Add to `weight` (k, k, C) and `bias` (C,): x (B, H, W, C), gradient of the output (B, P, Q, C)."""
-    _, height, width, channels = x.shape
-    _, rows, columns, _ = gradient.shape
-    kernel = len(weight)
-    half = kernel // 2
-    seen = np.empty((height, width, channels), np.float32)
-    wanted = np.empty((rows, columns, channels), np.float32)
+    seen, given = np.empty(x.shape[1:], np.float32), np.empty(gradient.shape[1:], np.float32)
     for number in range(len(x)):
         _widen(x[number], seen)
-        _widen(gradient[number], wanted)
-        for p in range(rows):
-            for q in range(columns):
-                there = wanted[p, q]
-                for c in range(channels):
-                    bias[c] += there[c]
-            for i in range(kernel):
-                h = p * stride + i - half
-                if not 0 <= h < height:
-                    continue
-                for j in range(kernel):
-                    tap = weight[i, j]
-                    first, end = _inside(j - half, stride, width, columns)
-                    for q in range(first, end):
-                        there, under = wanted[p, q], seen[h, q * stride + j - half]
-                        for c in range(channels):
-                            tap[c] += there[c] * under[c]
+        _widen(gradient[number], given)
+        _accumulate(seen, given, weight, stride, False)
+        for p in range(given.shape[0]):
+            for q in range(given.shape[1]):
+                for c in range(len(bias)):
+                    bias[c] += given[p, q, c]
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def _gradient_of_input(
     gradient: NDArray[Any], weight: NDArray[np.float32], stride: int, x: NDArray[Any]
 ) -> None:
     """Write the gradient of the input `x` (B, H, W, C): gradient (B, P, Q, C), weight (k, k, C)."""
-    _, height, width, channels = x.shape
-    _, rows, columns, _ = gradient.shape
-    kernel = len(weight)
-    half = kernel // 2
-    total = np.empty((height, width, channels), np.float32)
-    given = np.empty((rows, columns, channels), np.float32)
+    total, given = np.empty(x.shape[1:], np.float32), np.empty(gradient.shape[1:], np.float32)
     for number in range(len(x)):
         _widen(gradient[number], given)
         total[:] = 0
-        for p in range(rows):
-            for i in range(kernel):
-                h = p * stride + i - half
-                if not 0 <= h < height:
-                    continue
-                for j in range(kernel):
-                    tap = weight[i, j]
-                    first, end = _inside(j - half, stride, width, columns)
-                    for q in range(first, end):
-                        there, under = given[p, q], total[h, q * stride + j - half]
+        _accumulate(total, given, weight, stride, True)
+        _narrow(total, x[number])
+
+
+@njit(cache=True, fastmath=True)
+def _accumulate(
+    x: NDArray[np.float32],
+    gradient: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    stride: int,
+    of_input: bool,
+) -> None:
+    """Add a picture's gradient to `x` (H, W, C), the gradient of the input, or to `weight` (k, k, C): of the output it
+    is `gradient` (P, Q, C).
+    """
+    height, width, channels = x.shape
+    kernel = len(weight)
+    half = kernel // 2
+    for p in range(gradient.shape[0]):
+        for i in range(kernel):
+            h = p * stride + i - half
+            if not 0 <= h < height:
+                continue
+            for j in range(kernel):
+                tap = weight[i, j]
+                first, end = _inside(j - half, stride, width, gradient.shape[1])
+                for q in range(first, end):
+                    there, under = gradient[p, q], x[h, q * stride + j - half]
+                    if of_input:
                         for c in range(channels):
                             under[c] += there[c] * tap[c]
-        _narrow(total, x[number])
+                    else:
+                        for c in range(channels):
+                            tap[c] += there[c] * under[c]
 
 
 @njit(cache=True)
