@@ -48,6 +48,15 @@ def test_two_runs_become_their_mean(recipe: Recipe, tmp_path: Path) -> None:
     )
 
 
+def test_a_file_given_twice_weighs_twice_and_counts_once(recipe: Recipe, tmp_path: Path) -> None:
+    first, second = write(tmp_path / "a.pt", recipe, 1.0, 320), write(tmp_path / "b.pt", recipe, 4.0, 64)
+    content = load_run_weights([first, first, second])
+    assert content["state"]["layer.weight"].tolist() == [[2.0] * 3] * 2
+    assert content["samples"] == 384
+    remarks = Recipe.model_validate(content["recipe"]).init_remarks
+    assert remarks.endswith(f"320 samples (2 times); {recipe.name}, seed {recipe.seed}, 64 samples")
+
+
 def test_the_start_may_take_part(recipe: Recipe, tmp_path: Path, root: Path) -> None:
     start = root / "service" / "weights" / "pose"
     state = load_file(start / "model.safetensors")
