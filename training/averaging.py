@@ -24,8 +24,8 @@ def load_run_weights(files: Sequence[Path]) -> dict[str, Any]:
     of the samples, and the first one's recipe, whose `init_remarks` name all runs.
 
     files: `best.pt` or `final.pt` of runs that started from the same weights; behind them also the checkpoint folder of
-    these weights, which pulls the mean back to where they came from (Wortsman et al. 2022, "Robust fine-tuning"). A file
-    that is given twice weighs twice.
+    these weights, which pulls the mean back to where they came from (Wortsman et al. 2022, "Robust fine-tuning"). A
+    file that is given twice weighs twice.
     Raises ValueError for files that the loop did not write, and for runs that do not belong together.
     """
     contents = [_load(files[0])]
@@ -38,7 +38,10 @@ def load_run_weights(files: Sequence[Path]) -> dict[str, Any]:
                 raise ValueError(f"{files[0]} and {file} cannot be averaged: {name} differs")
     recipe = contents[0]["recipe"]
     if len(files) > 1:
-        recipe = {**recipe, "init_remarks": f"{first.init_remarks or first.init}; mean of {_runs(files, contents)}"}
+        recipe = {
+            **recipe,
+            "init_remarks": f"{first.init_remarks or first.init}; mean of {_runs(files, contents)}",
+        }
     return {
         "state": _mean([content["state"] for content in contents]),
         "samples": sum(content["samples"] for content in dict(zip(files, contents, strict=True)).values()),
