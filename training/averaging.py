@@ -4,7 +4,7 @@ Runs that started from the same weights end close enough to each other for that,
 of them: "model soups", Wortsman et al. 2022.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +37,23 @@ def load_run_weights(files: Sequence[Path]) -> dict[str, Any]:
             if getattr(first, name) != getattr(other, name):
                 raise ValueError(f"{files[0]} and {file} cannot be averaged: {name} differs")
     recipe = contents[0]["recipe"]
+    runs = dict(zip(files, contents, strict=True))
     if len(files) > 1:
         recipe = {
             **recipe,
-            "init_remarks": f"{first.init_remarks or first.init}; mean of {_runs(files, contents)}",
+            "init_remarks": f"{first.init_remarks or first.init}; mean of {_told(runs, files)}",
         }
     return {
         "state": _mean([content["state"] for content in contents]),
-        "samples": sum(content["samples"] for content in dict(zip(files, contents, strict=True)).values()),
+        "samples": sum(content["samples"] for content in runs.values()),
         "recipe": recipe,
     }
 
 
-def _runs(files: Sequence[Path], contents: Sequence[dict[str, Any]]) -> str:
-    """What tells the runs apart, for the card."""
+def _told(runs: Mapping[Path, dict[str, Any]], files: Sequence[Path]) -> str:
+    """What tells the runs apart and how often each was given, for the card."""
     each = []
-    for file, content in dict(zip(files, contents, strict=True)).items():
+    for file, content in runs.items():
         recipe = Recipe.model_validate(content["recipe"])
         trained = f", seed {recipe.seed}, {content['samples']:,} samples"
         times = f" ({files.count(file)} times)" if files.count(file) > 1 else ""

@@ -12,6 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +20,7 @@ from service.engines.base import PoseEngine
 from service.inference.geometry import CROP_FACTOR
 from service.inference.hands import Box, Hand
 from service.inference.looks import merge_looks
-from training.augment import Matrix, square_crop_matrix, transform, warp
+from training.augment import square_crop_matrix, transform, warp
 from training.datasets.coco import CocoHands
 from training.datasets.types import HandLabel
 
@@ -70,16 +71,13 @@ def look_closely(engine: PoseEngine, image: NDArray[np.uint8], label: HandLabel)
                 presence=float(poses.hand[i]),
                 handedness="right" if right >= 0.5 else "left",
                 handedness_score=max(right, 1 - right),
-                keypoints=transform(poses.keypoints[i], _inverse(matrices[i])).astype(np.float32),
+                keypoints=transform(poses.keypoints[i], cv2.invertAffineTransform(matrices[i])).astype(
+                    np.float32
+                ),
                 keypoint_scores=np.clip(poses.scores[i], 0, 1),
             )
         )
     return merge_looks(looks)
-
-
-def _inverse(matrix: Matrix) -> Matrix:
-    back = np.linalg.inv(matrix[:, :2])
-    return np.column_stack([back, -back @ matrix[:, 2]])
 
 
 def _written(label: HandLabel, seen: Hand) -> dict[str, Any]:
