@@ -1,13 +1,14 @@
 # make serve   run the service (needs Python 3.11+, sets up .venv by itself)
 # make test    run every test
 # make check   formatting, lint and types
-# make train   train the default pair, resuming where it stopped
+# make train   train the default pair, resuming where it stopped; WORKERS=12 on a GPU whose machine has as many cores
 # make train-smoke  train the reference pair on rendered data in small, judge and serve it (minutes)
 # make benchmark  print the latency table
 # make fuzz    100,000 broken pictures against the decoders (minutes)
 # make soak    half an hour of mixed load: does the service grow?
 # make docker-smoke  build the image, run it with Docker Compose and try it (needs a Docker engine)
 PYTHON ?= python3
+WORKERS ?= 0
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -47,8 +48,8 @@ train: export MALLOC_TRIM_THRESHOLD_ = 8000000000
 train: export MALLOC_MMAP_THRESHOLD_ = 8000000000
 train: export MALLOC_TOP_PAD_ = 500000000
 train: $(VENV)/.installed-dev
-	$(BIN)/python -m training train training/recipes/default-pose.toml --resume
-	$(BIN)/python -m training train training/recipes/default-detector.toml --resume
+	$(BIN)/python -m training train training/recipes/default-pose.toml --workers $(WORKERS) --resume
+	$(BIN)/python -m training train training/recipes/default-detector.toml --workers $(WORKERS) --resume
 
 train-smoke: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow tests/training

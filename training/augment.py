@@ -13,6 +13,17 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
 
+# How the crops of the default pose network are drawn, whether one by one or a batch at a time.
+# Side of a crop over the larger side of the hand's box; serving uses `CROP_FACTOR` of `service.inference.geometry`.
+CROP_FACTORS = (1.12, 1.65)
+CROP_SHIFT = 0.06  # spread of a crop's middle around the box's, in sides of the box
+ANY_TURN = 0.2  # share of the crops that are turned by any angle, the others by little
+CUT_OFF = 0.12  # share of the hands that the picture's edge cuts off
+LOST = (0.2, 0.67)  # share of their boxes that is lost
+REPLICATED = 0.3  # share of the others whose border's pixels go on outside of the picture, rather than black
+OCCLUDED = 0.2  # share of the photos' hands with a piece of another picture in front
+STRETCH, SHEAR = 0.08, 0.06  # spreads
+
 
 def square_crop_matrix(
     centre: NDArray[np.floating], side: float, size: int, angle: float = 0.0, mirror: bool = False
@@ -34,9 +45,9 @@ def stretched(matrix: Matrix, size: int, rng: np.random.Generator) -> Matrix:
     """`matrix` and then a slight stretch and shear about the middle of the picture of `size` pixels it leads to, as of
     pixels that are not square or a hand seen from a little to the side.
     """
-    x, y = np.exp(rng.normal(0, 0.08, 2))
+    x, y = np.exp(rng.normal(0, STRETCH, 2))
     middle = np.array([size / 2, size / 2])
-    change = np.array([[x, rng.normal(0, 0.06)], [rng.normal(0, 0.06), y]])
+    change = np.array([[x, rng.normal(0, SHEAR)], [rng.normal(0, SHEAR), y]])
     return np.column_stack([change @ matrix[:, :2], change @ (matrix[:, 2] - middle) + middle])
 
 
@@ -100,7 +111,7 @@ def cut_off(
     """
     height, width = image.shape[:2]
     axis, far = int(rng.integers(2)), bool(rng.random() < 0.5)
-    lost = rng.uniform(0.2, 0.67)
+    lost = rng.uniform(*LOST)
     low, high = np.zeros(2), np.array([width, height], float)
     edge = box[axis] + box[2 + axis] * (1 - lost if far else lost)
     edge = float(np.clip(round(float(edge)), 1, high[axis] - 1))

@@ -18,6 +18,7 @@ from service.models.architectures import has_graph
 from service.models.checkpoint import GRAPH, Checkpoint, write_card
 from service.models.detector import HandDetector
 from service.models.layers import PIXEL_MEAN, PIXEL_SCALE
+from service.models.networks import NETWORKS
 from service.models.pose import HandPose
 from training.averaging import load_run_weights
 from training.checkpoint_folder import card_of, replacing, to_half, write_weights
@@ -31,6 +32,7 @@ from training.evaluate import (
     torch_detector,
     torch_pose,
 )
+from training.norms import fold_norms, state_with_norms
 from training.recipe import Recipe
 from training.reference_export import export_reference
 
@@ -75,8 +77,15 @@ def export_run(weights: Sequence[Path], folder: Path | None, data: Path) -> Chec
     recipe = Recipe.model_validate(content["recipe"])
     if not has_graph(recipe.architecture):
         return export_reference(content, recipe, folder or weights[0].parent / "checkpoint", data)
-    network = HandDetector() if recipe.task == "detector" else HandPose()
+    network = NETWORKS[recipe.task, recipe.architecture](recipe.architecture, recipe.input_size)
+    assert isinstance(network, HandDetector | HandPose)
     network.load_state_dict(content["state"])
+    if isinstance(network, HandPose):
+        # Rounded afterwards, its convolutions are exact in half precision, and so is the graph.
+        fold_norms(network)
+        state = state_with_norms(network)
+        network = HandPose(network.encoder.variant)
+        network.load_state_dict(state)
     network.load_state_dict(to_half(network.eval().state_dict()))  # measured is what is stored
     figures, pictures = _judge(network, data, recipe.input_size)
     card = {

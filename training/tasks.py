@@ -14,6 +14,7 @@ from training.reference_pose import ReferencePoseTask
 _TASKS: dict[tuple[str, str], Callable[[Recipe, Path, Path], Task]] = {
     ("detector", architectures.EFFICIENTNET_LITE0_FPN): DetectorTask,
     ("pose", architectures.EFFICIENTNET_LITE0_FPN): PoseTask,
+    ("pose", architectures.EFFICIENTNET_LITE1_FPN): PoseTask,
     ("detector", architectures.FASTER_RCNN_RESNET50): ReferenceDetectorTask,
     ("detector", architectures.FASTER_RCNN_MOBILENET): ReferenceDetectorTask,
     ("pose", architectures.UNET): ReferencePoseTask,

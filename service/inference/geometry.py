@@ -17,7 +17,7 @@ Image = NDArray[np.uint8]
 
 STRIDE = 32  # sides of a detector's input are multiples of this
 PADDING = 127  # the grey around a letterboxed picture; detectors are trained with the same
-CROP_FACTOR = 1.5  # side of a pose crop over the larger side of the hand's box
+CROP_FACTOR = 1.4  # side of a pose crop over the larger side of the hand's box
 # By which a hand's box reaches beyond its keypoints on each side, as a share of its larger side.
 _BOX_MARGIN = 0.06
 

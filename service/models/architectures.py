@@ -1,7 +1,8 @@
 """The architectures a checkpoint may have, by the name its card says. Free of torch; `networks.py` builds them."""
 
-# The default pair.
+# The default pair: the detector, and either pose network.
 EFFICIENTNET_LITE0_FPN = "efficientnet-lite0-fpn"
+EFFICIENTNET_LITE1_FPN = "efficientnet-lite1-fpn"
 # The reference pair, and the small Faster R-CNN that stands in for it in tests.
 FASTER_RCNN_RESNET50 = "fasterrcnn-resnet50-fpn"
 FASTER_RCNN_MOBILENET = "fasterrcnn-mobilenet-v3-large-320-fpn"

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from service.models.efficientnet import EfficientNetLite0
+from service.models.efficientnet import EfficientNetLite
 from service.models.layers import FeaturePyramid, normalise, separable
 
 STRIDE = 8
@@ -20,7 +20,7 @@ class HandDetector(nn.Module):
 
     def __init__(self, channels: int = 64) -> None:
         super().__init__()
-        self.encoder = EfficientNetLite0(strides=(8, 16, 32))
+        self.encoder = EfficientNetLite(strides=(8, 16, 32))
         self.pyramid = FeaturePyramid(self.encoder.channels, channels, lateral_norm=True)
         self.centre_head = nn.Sequential(separable(channels), nn.Conv2d(channels, 1, 1))
         self.box_head = nn.Sequential(separable(channels), nn.Conv2d(channels, 4, 1))

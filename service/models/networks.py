@@ -21,7 +21,8 @@ NETWORKS: dict[tuple[str, str], Callable[[str, int], DetectorNetwork | PoseNetwo
     ("detector", architectures.EFFICIENTNET_LITE0_FPN): lambda *_: HandDetector(),
     ("detector", architectures.FASTER_RCNN_RESNET50): HandFasterRCNN,
     ("detector", architectures.FASTER_RCNN_MOBILENET): HandFasterRCNN,
-    ("pose", architectures.EFFICIENTNET_LITE0_FPN): lambda *_: HandPose(),
+    ("pose", architectures.EFFICIENTNET_LITE0_FPN): lambda *_: HandPose("lite0"),
+    ("pose", architectures.EFFICIENTNET_LITE1_FPN): lambda *_: HandPose("lite1"),
     ("pose", architectures.UNET): lambda *_: HandUNet(),
 }
 

@@ -1,6 +1,6 @@
 """The default pose network: 21 keypoints of the one hand in a square crop, in three dimensions.
 
-It also says whether there is a hand, and which. EfficientNet-lite0 with a small feature pyramid to stride 4. A heatmap
+It also says whether there is a hand, and which. EfficientNet-lite with a small feature pyramid to stride 4. A heatmap
 is a probability distribution over the cells (softmax), trained by cross-entropy and by the distance of its mean, as in
 DSNT (Nibali et al. 2018).
 """
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from service.models.efficientnet import EfficientNetLite0
+from service.models.efficientnet import EfficientNetLite, Variant
 from service.models.heatmaps import find_modes
 from service.models.keypoints import KEYPOINT_NAMES
 from service.models.layers import FeaturePyramid, WideBlock, normalise, separable, start_at_nothing
@@ -53,9 +53,9 @@ class Context(nn.Module):
 class HandPose(nn.Module):
     """`forward` gives the logits that training needs, `estimate` the keypoints that serving needs."""
 
-    def __init__(self, channels: int = 64) -> None:
+    def __init__(self, variant: Variant = "lite0", channels: int = 64) -> None:
         super().__init__()
-        self.encoder = EfficientNetLite0(strides=(4, 8, 16, 32))
+        self.encoder = EfficientNetLite((4, 8, 16, 32), variant)
         self.pyramid = FeaturePyramid(self.encoder.channels, channels, lateral_norm=False)
         self.context = Context(self.encoder.channels[-2:], channels)
         self.heatmap_head = nn.Sequential(separable(channels), nn.Conv2d(channels, len(KEYPOINT_NAMES), 1))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from service.engines.base import Detections, Poses
+from service.inference.geometry import CROP_FACTOR
 from training.datasets.coco import CocoHands
 from training.datasets.egohands import EgoHands
 from training.datasets.freihand import FreiHand
@@ -32,9 +33,9 @@ def test_errors_are_in_pixels_of_the_photo(photos: CocoHands) -> None:
     sides = np.array([h.box[2:].max() for e in photos.entries for h in e.hands if h.keypoints is not None])
     assert data.sides / data.scales == pytest.approx(sides, rel=1e-5)
     figures = evaluate_pose(off_by(2.0, data.crops, data.keypoints), data)
-    # Crops are 1.5 times the larger side: 2 of 64 pixels are 3/64 of it.
-    assert figures["error"] == pytest.approx(3 / 64, rel=1e-4)
-    assert figures["epe"] == pytest.approx((sides * 3 / 64).mean(), rel=1e-4)
+    share = 2 / 64 * CROP_FACTOR  # of the larger side: a crop is so many times as wide
+    assert figures["error"] == pytest.approx(share, rel=1e-4)
+    assert figures["epe"] == pytest.approx((sides * share).mean(), rel=1e-4)
     assert figures["pck_0.1"] == 1
     assert figures["seen_as_hand"] == 1
     assert 0 <= figures["handedness"] <= 1

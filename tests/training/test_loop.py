@@ -1,10 +1,14 @@
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from tests.training.tiny_run import Line
+from training.loading import Batch
 from training.loop import Run, TrainingError
 from training.recipe import RecipeError, load_recipe
 from training.schedule import Schedule
@@ -102,6 +106,35 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, recipe: Path) -
     run = Run(Broken(), load_recipe(recipe), tmp_path / "run")  # type: ignore[arg-type]
     with pytest.raises(TrainingError, match="the loss is nan at step 0"):
         run.train()
+
+
+class ByBatches(Line):
+    """The same task; whole batches are made of the samples, and noted."""
+
+    def __init__(self, log: Path) -> None:
+        super().__init__(None, log)
+        self.made: list[tuple[int, int, int]] = []
+
+    def batches(self, device: torch.device, workers: int) -> Callable[[int, int, int], Batch]:
+        def make(first: int, count: int, size: int) -> Batch:
+            self.made.append((first, count, size))
+            samples = [self.sample(first + i, size) for i in range(count)]
+            return {key: torch.from_numpy(np.stack([s[key] for s in samples])) for key in samples[0]}
+
+        return make
+
+
+def test_whole_batches_train_like_their_samples(tmp_path: Path, recipe: Path, whole: Path) -> None:
+    task = ByBatches(tmp_path / "losses")
+    changed = load_recipe(recipe, ['data.augment = "batches"'])
+    Run(task, changed, tmp_path / "run").train()
+    assert task.made[0] == (0, 8, 64)
+    assert task.made[20] == (160, 4, 96)  # after 20 steps of 8
+    assert len(task.made) == 40
+    assert (tmp_path / "losses").read_text() == whole.with_suffix(".losses").read_text()
+    one_by_one = ByBatches(tmp_path / "others")
+    Run(one_by_one, load_recipe(recipe), tmp_path / "other").train()
+    assert one_by_one.made == []  # the recipe did not ask for them
 
 
 def test_another_recipe_does_not_resume(tmp_path: Path, recipe: Path) -> None:

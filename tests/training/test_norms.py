@@ -5,7 +5,7 @@ from torch import nn
 
 from service.models.detector import HandDetector
 from service.models.pose import HandPose
-from training.norms import fold_norms, state_with_norms
+from training.norms import fold_norms, restore_norms, state_with_norms
 
 
 def settled(network: nn.Module) -> nn.Module:
@@ -56,3 +56,21 @@ def test_a_network_that_was_not_folded_has_its_own_state():
     network = HandPose()
     state = state_with_norms(network)
     assert state.keys() == network.state_dict().keys()
+
+
+def test_norms_get_statistics_back_without_changing_the_network():
+    network = settled(HandPose()).eval()
+    fold_norms(network)
+    unfolded = HandPose().eval()
+    unfolded.load_state_dict(state_with_norms(network))
+    pictures = torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        before = unfolded(pictures)
+        norms = restore_norms(unfolded, pictures)
+        after = unfolded(pictures)
+        training = unfolded.train()(pictures)
+    assert norms > 50
+    for one, other, third in zip(before, after, training, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(one, third, rtol=0.05, atol=0.05)  # its own statistics, but for n - 1
+    assert unfolded.encoder.stem[1].running_mean.abs().max() > 0

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from service.inference.geometry import CROP_FACTOR
 from service.models.pose import HandPose
 from training.datasets.types import HandLabel, LabelledImage
 from training.pose import PoseTask, hand_sample
@@ -78,7 +79,7 @@ def test_crops_vary_around_the_factor_of_serving() -> None:
     for seed in range(60):
         points = hand_sample(picture, hand, np.random.default_rng(seed), 128, turn=0)["keypoints"]
         spans.append(float(np.ptp(points, axis=0).max()))
-    assert min(spans) < 0.85 / 1.5 < max(spans)
+    assert min(spans) < 0.85 / CROP_FACTOR < max(spans)
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +120,16 @@ def test_the_loss_falls_on_one_batch(task: PoseTask) -> None:
         losses.append(loss.item())
     assert set(parts) == {"heatmap", "distance", "hand", "handedness", "depth"}
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_whole_batches_have_what_samples_have_and_repeat(task: PoseTask) -> None:
+    make = task.batches(torch.device("cpu"), 1)
+    batch, again = make(64, 48, 64), make(64, 48, 64)
+    sample = task.sample(0, 64)
+    assert set(batch) == set(sample)
+    for key, value in batch.items():
+        assert value.shape == (48, *sample[key].shape)
+        assert torch.equal(value.nan_to_num(), again[key].nan_to_num())
+    torch.manual_seed(0)
+    loss, _ = task.loss(HandPose(), batch)
+    assert loss.isfinite()

@@ -53,6 +53,7 @@ def test_it_says_everything_itself(name: str) -> None:
             "init_remarks",
             "freeze_norms",
             "fold_norms",
+            "restore_norms",
             "frozen",
             "momentum",
             "boxes",
@@ -86,6 +87,12 @@ def test_photos_have_no_epochs() -> None:
     recipe = load_recipe(RECIPES / "default-pose.toml")
     with pytest.raises(ValidationError, match="photos are drawn at random and have no epochs"):
         recipe.changed(steps=None, epochs=3)
+
+
+def test_a_detector_does_not_take_whole_batches() -> None:
+    recipe = load_recipe(RECIPES / "default-detector.toml")
+    with pytest.raises(ValidationError, match="only pose networks"):
+        recipe.changed(data={**recipe.data.model_dump(), "augment": "batches"})
 
 
 def test_a_limit_shortens_everything() -> None:

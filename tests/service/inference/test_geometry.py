@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.inference.geometry import (
+    CROP_FACTOR,
     PADDING,
     Crop,
     Pyramid,
@@ -94,9 +95,10 @@ def test_a_crop_does_not_shift_what_it_shows(side: float) -> None:
     assert found.dtype == np.float32
 
 
-def test_a_crop_is_one_and_a_half_boxes_wide_around_its_centre() -> None:
+def test_a_crop_is_so_many_boxes_wide_around_its_centre() -> None:
     crop = Crop.around(Box(100, 200, 40, 20), 192)
-    assert (crop.x, crop.y, crop.side, crop.size) == (90, 180, 60, 192)
+    assert (crop.x, crop.y, crop.side, crop.size) == pytest.approx((92, 182, 56, 192))
+    assert crop.side == pytest.approx(CROP_FACTOR * 40)
 
 
 @pytest.mark.parametrize("degrees", [0, 37, 90, 180, -120])
@@ -121,7 +123,7 @@ def test_an_upright_crop_shows_the_hand_pointing_up(degrees: float, length: floa
     assert found[0][1] > found[1][1]
     back = crop.to_picture(np.array(found, np.float32))
     assert back == pytest.approx(keypoints[[0, 9]], abs=0.01 * length)
-    assert crop.side == pytest.approx(length * 1.12 * 1.5)
+    assert crop.side == pytest.approx(length * 1.12 * CROP_FACTOR)
 
 
 @pytest.mark.parametrize("turn", [0, 0.7])

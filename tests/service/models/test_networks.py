@@ -6,7 +6,7 @@ import torch
 from service.models.architectures import EFFICIENTNET_LITE0_FPN, UNET
 from service.models.checkpoint import Checkpoint, CheckpointError
 from service.models.detector import MAX_DETECTIONS, HandDetector
-from service.models.efficientnet import EfficientNetLite0
+from service.models.efficientnet import EfficientNetLite
 from service.models.networks import load_network
 from service.models.pose import HandPose, decode_heatmaps
 from service.models.unet import HandUNet
@@ -58,7 +58,7 @@ def test_detections_are_peaks_best_first_with_boxes_around_their_cells() -> None
 
 
 def test_frozen_stages_neither_learn_nor_count() -> None:
-    encoder = EfficientNetLite0(strides=(8,))
+    encoder = EfficientNetLite(strides=(8,))
     encoder.freeze(3)
     encoder.train()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}

@@ -213,7 +213,7 @@ GESTURES: dict[str, tuple[float, Callable[[Generator], Draft]]] = {
     "resting": (5, _resting),
     "anything": (7, _anything),
 }
-# Drawn for crops alone, where asked for by name: how fingers hold small things, and combinations that have no name.
+# Drawn where asked for by name: how fingers hold small things, and combinations that have no name.
 GRASPS: dict[str, Callable[[Generator], Draft]] = {
     "prismatic": _prismatic,
     "lateral": _lateral,

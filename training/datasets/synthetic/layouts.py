@@ -16,6 +16,7 @@ from training.datasets.synthetic.appearance import (
 )
 from training.datasets.synthetic.casting import draw_actor, draw_pair, draw_single
 from training.datasets.synthetic.crops import VIEW_NAMES, VIEW_SHARES
+from training.datasets.synthetic.gestures import GRASPS
 from training.datasets.synthetic.hand import Pose, bone_motions, keypoints_at, rest_shape, shoulders_at
 from training.datasets.synthetic.mesh import hand_mesh
 from training.datasets.synthetic.objects import obstacle, person, skin_blob
@@ -51,7 +52,20 @@ REACH_TRIES, FARTHEST_REACH = (
     400,
     0.6,
 )  # arms tried, and how far from its shoulder one may end, in hand lengths
-TABLE_GESTURES = ("resting", "relaxed", "point", "pinch", "tripod", "grip", "hold", "fist", "partly_closed")
+TABLE_GESTURES = (
+    "resting",
+    "relaxed",
+    "point",
+    "pinch",
+    "tripod",
+    "grip",
+    "hold",
+    "fist",
+    "partly_closed",
+    "prismatic",
+    "lateral",
+)
+GRASP_SHARE = 0.2  # of the hands of near people
 
 
 @dataclass(eq=False)
@@ -113,6 +127,11 @@ def _draw_side(rng: Generator, scene: Scene, low: float, high: float) -> float:
     return float(np.clip(side, SMALLEST_HAND, min(LARGEST_HAND, LARGEST_SHARE * scene.size)))
 
 
+def _gestures(rng: Generator) -> tuple[str, ...]:
+    """What a near hand may do: grasp something small or show fingers in any combination, or any other gesture."""
+    return tuple(GRASPS) if rng.random() < GRASP_SHARE else ()
+
+
 def _any_view(rng: Generator) -> Array:
     return draw_rotation(rng, str(rng.choice(VIEW_NAMES, p=VIEW_SHARES)))
 
@@ -134,7 +153,7 @@ def free(rng: Generator, scene: Scene) -> None:
     """One to four unrelated arms anywhere; the larger, the nearer. Sometimes bare skin behind."""
     low, high = (70, 330) if rng.random() < 0.45 else (24, 180)
     for _ in range(int(rng.choice([1, 2, 3, 4], p=[0.45, 0.3, 0.15, 0.1]))):
-        actor, props = draw_actor(rng)
+        actor, props = draw_actor(rng, _gestures(rng))
         stage = stage_hand(_straightened(rng, actor), scene.next_owner, props)
         stage = stage.mirrored() if rng.random() < 0.5 else stage
         side = _draw_side(rng, scene, low, high)
@@ -199,7 +218,7 @@ def people(rng: Generator, scene: Scene) -> None:
     for _ in range(1 if rng.random() < 0.7 else 2):
         head = float(np.exp(rng.uniform(np.log(50), np.log(150)))) * scene.unit
         centre = rng.uniform([0.15, 0.1], [0.85, 0.5]) * scene.size
-        _one_person(rng, scene, centre, head, int(rng.choice([0, 1, 2], p=[0.06, 0.34, 0.6])))
+        _one_person(rng, scene, centre, head, int(rng.choice([0, 1, 2], p=[0.06, 0.34, 0.6])), near=True)
 
 
 def crowd(rng: Generator, scene: Scene) -> None:
@@ -207,11 +226,12 @@ def crowd(rng: Generator, scene: Scene) -> None:
     for _ in range(int(rng.integers(1, 5))):
         head = float(np.exp(rng.uniform(np.log(17), np.log(50)))) * scene.unit
         centre = rng.uniform([0.08, 0.08], [0.92, 0.7]) * scene.size
-        _one_person(rng, scene, centre, head, int(rng.choice([0, 1, 2], p=[0.15, 0.3, 0.55])))
+        _one_person(rng, scene, centre, head, int(rng.choice([0, 1, 2], p=[0.15, 0.3, 0.55])), near=False)
 
 
-def _one_person(rng: Generator, scene: Scene, centre: Array, head: float, hands: int) -> None:
-    """A head `head` pixels tall at `centre` (2,), a torso, and arms that come from its shoulders."""
+def _one_person(rng: Generator, scene: Scene, centre: Array, head: float, hands: int, *, near: bool) -> None:
+    """A head `head` pixels tall at `centre` (2,), a torso, and arms that come from its shoulders. near: its fingers are
+    large enough to show what they grasp."""
     clothed = draw_appearance(rng)
     cloth = clothed.sleeve.surface if clothed.sleeve is not None else draw_material(rng, 0.15)
     identity = draw_identity(rng, len(hand_mesh().vertices))
@@ -222,7 +242,7 @@ def _one_person(rng: Generator, scene: Scene, centre: Array, head: float, hands:
     dressed = replace(clothed, sleeve=sleeve)
     # The left hand of somebody who faces the camera is on the right (side 1).
     for side in rng.permutation([1.0, -1.0])[:hands]:
-        actor, props = draw_actor(rng, (), dressed, identity)
+        actor, props = draw_actor(rng, _gestures(rng) if near else (), dressed, identity)
         scale = head / HEAD_IN_HANDS * rng.uniform(0.85, 1.35)  # larger when held out
         shoulder = np.array([*(centre + head * np.array([0.5 * side, 1.25])), depth + 0.1 * head])
         for _ in range(4):

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from training.datasets.types import Handedness, HandLabel, LabelledImage
 Kind = Literal["crop", "scene"]
 
 # Raise these whenever the same seed gives another picture or label than before: old pools are refused then.
-POOL_VERSIONS: dict[Kind, int] = {"crop": 4, "scene": 3}
+POOL_VERSIONS: dict[Kind, int] = {"crop": 4, "scene": 4}
 MOST_HANDS = 8
 
 RECORD = np.dtype(
@@ -238,3 +239,23 @@ def fill_pool(pool: RenderedPool, processes: int | None = None) -> int:
             speed = bar.tasks[task].speed
             bar.update(task, advance=1, rate=f"{speed:.0f}/s" if speed else "")
     return len(missing)
+
+
+def fill_in_background(pool: RenderedPool, processes: int) -> list[BaseProcess]:
+    """Start rendering what a pool still misses, in so many processes beside this one, and return at once. They end when
+    nothing is left, or with this process. What was rendered when one is killed is kept."""
+    missing = np.flatnonzero(~pool.filled())
+    context = multiprocessing.get_context("spawn")
+    crew = [
+        context.Process(target=_render_some, args=(pool, missing[number::processes].tolist()), daemon=True)
+        for number in range(min(processes, len(missing)))
+    ]
+    for worker in crew:
+        worker.start()
+    return list(crew)
+
+
+def _render_some(pool: RenderedPool, numbers: list[int]) -> None:
+    _start_worker(pool)
+    for number in numbers:
+        _render_item(number)

@@ -1,0 +1,117 @@
+"""The samples of the default pose network as whole batches, made where the network is."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training.augment import Image
+from training.batched.hands import Kind, draw_batch, prepared, rendered_windows
+from training.batched.windows import Windows, around, without_hand
+from training.datasets.coco import CocoHands
+from training.datasets.photos import FalseHands
+from training.datasets.synthetic import RenderedPool
+from training.datasets.synthetic.pool import fill_in_background
+from training.datasets.types import HandLabel, LabelledImage
+from training.loading import Batch
+from training.recipe import Recipe
+
+FALSE_HANDS = 0.4  # share of the crops without a hand that show what was taken for one
+_WINDOW = 256  # side of the windows of photos in pixels, 1 / `REACH` of it a hand
+_PLACES, _PLACE = 3000, 192  # windows without a hand, and their side in pixels
+_LEAST_RENDERED = 1000  # hands to start with, where a pool is still being filled
+
+
+class Sources(Protocol):
+    """Where hands come from: what `PoseTask` has, which says what each is."""
+
+    recipe: Recipe
+    photos: CocoHands
+    posed: NDArray[np.int64]
+    posed_weights: NDArray[np.float64]
+    boxed: list[tuple[int, int]]
+    own: Sequence[LabelledImage]
+    rendered: Sequence[LabelledImage]
+    false_hands: FalseHands | None
+
+    def without_hand(self, rng: np.random.Generator, size: int) -> Image:
+        """(size, size, 3) uint8 RGB without a hand."""
+        ...
+
+
+class PoseBatches:
+    """Calling it makes a batch; see `PoseTask.batches`. Takes all hands' pictures into the device's memory first."""
+
+    def __init__(self, task: Sources, device: torch.device, workers: int) -> None:
+        self.share, self.seed = task.recipe.data.share, task.recipe.seed
+        make: dict[str, Callable[[], Kind]] = {
+            "photo": lambda: _photos(task, device, workers),
+            "own": lambda: Kind(_cut(task.own, range(len(task.own)), device, workers)),
+            "boxed": lambda: _boxed(task, device, workers),
+            "rendered": lambda: _rendered(task.rendered, device, workers),
+        }
+        self.kinds = {name: make[name]() for name in make if self.share.get(name)}
+        self.kinds["empty"] = _empty(task, device, workers)
+
+    def __call__(self, first: int, count: int, size: int) -> Batch:
+        return draw_batch(self.kinds, self.share, (self.seed, first), count, size)
+
+
+def _photos(task: Sources, device: torch.device, workers: int) -> Kind:
+    """Every hand with keypoints; a picture's weight is shared among its hands."""
+    windows = _cut(task.photos, task.posed.tolist(), device, workers)
+    hands = [sum(h.keypoints is not None for h in task.photos.entries[i].hands) for i in task.posed]
+    weights = np.repeat(task.posed_weights / hands, hands).astype(np.float32)
+    return Kind(windows, torch.from_numpy(weights).to(device))
+
+
+def _cut(
+    pictures: Sequence[LabelledImage], numbers: Sequence[int], device: torch.device, workers: int
+) -> Windows:
+    """Windows around all hands with keypoints in these pictures."""
+
+    def make(number: int) -> list[Windows]:
+        picture = pictures[number]
+        return [around(picture.image, hand, _WINDOW) for hand in picture.hands if hand.keypoints is not None]
+
+    return prepared(make, numbers, device, workers)
+
+
+def _boxed(task: Sources, device: torch.device, workers: int) -> Kind:
+    def make(number: int) -> list[Windows]:
+        index, hand = task.boxed[number]
+        picture = task.photos[index]
+        return [around(picture.image, picture.hands[hand], _WINDOW)]
+
+    return Kind(prepared(make, range(len(task.boxed)), device, workers))
+
+
+def _rendered(pool: Sequence[LabelledImage], device: torch.device, workers: int) -> Kind:
+    assert isinstance(pool, RenderedPool)
+    crew = fill_in_background(pool, max(1, workers))
+    return Kind(rendered_windows(pool, crew, _LEAST_RENDERED, device, workers))
+
+
+def _empty(task: Sources, device: torch.device, workers: int) -> Kind:
+    """Places without a hand, and what was taken for one; each of these is as likely as its share says."""
+
+    def place(number: int) -> list[Windows]:
+        rng = np.random.default_rng([task.recipe.seed, number, 1])
+        return [without_hand(task.without_hand(rng, _PLACE))]
+
+    places = prepared(place, range(_PLACES), device, workers)
+    false_hands = task.false_hands
+    if false_hands is None:
+        return Kind(places)
+
+    def taken(number: int) -> list[Windows]:
+        image, box = false_hands[number]
+        window = around(image, HandLabel(box), _PLACE)
+        window.hand.zero_()
+        return [window]
+
+    wrong = prepared(taken, range(len(false_hands)), device, workers)
+    each = [(1 - FALSE_HANDS) / len(places)] * len(places) + [FALSE_HANDS / len(wrong)] * len(wrong)
+    return Kind(Windows.joined([places, wrong]), torch.tensor(each, device=device))
