@@ -77,14 +77,13 @@ def export_run(weights: Sequence[Path], folder: Path | None, data: Path) -> Chec
     recipe = Recipe.model_validate(content["recipe"])
     if not has_graph(recipe.architecture):
         return export_reference(content, recipe, folder or weights[0].parent / "checkpoint", data)
-    network = NETWORKS[recipe.task, recipe.architecture](recipe.architecture, recipe.input_size)
-    assert isinstance(network, HandDetector | HandPose)
+    network = _new_network(recipe)
     network.load_state_dict(content["state"])
     if isinstance(network, HandPose):
         # Rounded afterwards, its convolutions are exact in half precision, and so is the graph.
         fold_norms(network)
         state = state_with_norms(network)
-        network = HandPose(network.encoder.variant)
+        network = _new_network(recipe)
         network.load_state_dict(state)
     network.load_state_dict(to_half(network.eval().state_dict()))  # measured is what is stored
     figures, pictures = _judge(network, data, recipe.input_size)
@@ -95,6 +94,12 @@ def export_run(weights: Sequence[Path], folder: Path | None, data: Path) -> Chec
         "data": recipe.data.sources,
     }
     return export(network, folder or Path("service/weights") / recipe.task, card, pictures)
+
+
+def _new_network(recipe: Recipe) -> HandDetector | HandPose:
+    network = NETWORKS[recipe.task, recipe.architecture](recipe.architecture, recipe.input_size)
+    assert isinstance(network, HandDetector | HandPose)
+    return network
 
 
 def _judge(

@@ -187,7 +187,8 @@ class Run:
 
     def _batches(self, keys: Iterable[list[Key]]) -> Iterable[Batch]:
         """One batch for each list of keys: of samples, or made as a whole on the device where the recipe says so."""
-        if isinstance(self.task, BatchedTask) and getattr(self.recipe.data, "augment", "") == "batches":
+        if getattr(self.recipe.data, "augment", "") == "batches":
+            assert isinstance(self.task, BatchedTask)  # the recipe sees to that
             make = self.task.batches(self.device, self.workers)
             return (make(some[0][0], len(some), some[0][1]) for some in keys)
         return batches(self.task.sample, keys, self.workers, pinned=self.device.type == "cuda")

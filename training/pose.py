@@ -26,6 +26,7 @@ from training.augment import (
     transform,
     warp,
 )
+from training.batched.windows import UNKNOWN
 from training.datasets.coco import CocoHands
 from training.datasets.photos import FalseHands, OwnLabels, PhotoFolder
 from training.datasets.synthetic import Backgrounds, RenderedPool
@@ -42,7 +43,6 @@ from training.recipe import Recipe
 
 # Spread of the Gaussian targets, in cells.
 TARGET_SIGMA = 1.2
-_UNKNOWN = -1.0
 _NORM_SAMPLES = 256  # crops that give norms their statistics
 
 
@@ -190,7 +190,7 @@ class PoseTask:
         heat = (heat * inside).sum() / count
         distance = ((soft_argmax(heatmaps) - points).abs().sum(2) * inside).sum() / count
         presence = F.binary_cross_entropy_with_logits(logits[:, 0], hand)
-        known = (right != _UNKNOWN).float()
+        known = (right != UNKNOWN).float()
         side = F.binary_cross_entropy_with_logits(logits[:, 1], right.clamp(min=0), known, reduction="sum")
         side = side / shared_count(known.sum())
         deep = batch["depth"].isfinite()
@@ -245,7 +245,7 @@ def hand_sample(
     crop = photometric(warp(image, matrix, size, replicate), rng)
     points = (transform(keypoints, matrix) / size).astype(np.float32)
     labelled = _labelled(hand)
-    right = _UNKNOWN if hand.handedness is None else float((hand.handedness == "right") != mirror)
+    right = UNKNOWN if hand.handedness is None else float((hand.handedness == "right") != mirror)
     depth = None if hand.depth is None else (hand.depth / (side * factor)).astype(np.float32)
     return _sample(crop, points, labelled, 1.0, right, depth)
 
@@ -258,7 +258,7 @@ def _labelled(hand: HandLabel) -> np.ndarray:
 
 
 def _no_hand(crop: np.ndarray) -> Sample:
-    return _sample(crop, np.zeros((21, 2), np.float32), np.zeros(21, np.float32), 0.0, _UNKNOWN)
+    return _sample(crop, np.zeros((21, 2), np.float32), np.zeros(21, np.float32), 0.0, UNKNOWN)
 
 
 def _sample(

@@ -108,9 +108,7 @@ def _empty(task: Sources, device: torch.device, workers: int) -> Kind:
 
     def taken(number: int) -> list[Windows]:
         image, box = false_hands[number]
-        window = around(image, HandLabel(box), _PLACE)
-        window.hand.zero_()
-        return [window]
+        return [around(image, HandLabel(box), _PLACE, is_hand=False)]
 
     wrong = prepared(taken, range(len(false_hands)), device, workers)
     each = [(1 - FALSE_HANDS) / len(places)] * len(places) + [FALSE_HANDS / len(wrong)] * len(wrong)

@@ -65,7 +65,6 @@ class EfficientNetLite(nn.Module):
 
     def __init__(self, strides: Sequence[int], variant: Variant = "lite0") -> None:
         super().__init__()
-        self.variant: Variant = variant
         repeats = REPEATS[variant]
         stages = [_TAPPED_STAGES[stride] for stride in strides]
         self.taps = tuple(sum(repeats[: stage + 1]) - 1 for stage in stages)

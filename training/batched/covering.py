@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from training.batched.draw import Draw, places
+
 _PALM = (0, 5, 9, 13, 17)
 _FINGER, _WRIST = 0.14, 0.3  # half widths of what is kept around the bones, in palms
 _BONES = [(0, 1), (1, 2), (2, 3), (3, 4)]
@@ -17,22 +19,18 @@ def occlude(pictures: Tensor, others: Tensor, generator: torch.Generator) -> Ten
 
     pictures, others: (B, 3, S, S).
     """
-    count, size, device = len(pictures), pictures.shape[2], pictures.device
-
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(count, *shape, generator=generator, device=device)
-
-    centre = 0.5 + torch.randn(count, 2, generator=generator, device=device) / 6
-    angle = uniform(0, math.pi)
-    away = _places(size, device) - centre[:, None, None]  # (B, S, S, 2) in shares of the side
+    draw, count, size = Draw(generator), len(pictures), pictures.shape[2]
+    centre = 0.5 + draw.normal(1 / 6, count, 2)
+    angle = draw.uniform(0, math.pi, count)
+    away = places(size, pictures.device) - centre[:, None, None]  # (B, S, S, 2) in shares of the side
     cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
     along, across = away[..., 0] * cos + away[..., 1] * sin, away[..., 1] * cos - away[..., 0] * sin
-    axes = uniform(0.06, 0.2, 2, 1, 1)
+    axes = draw.uniform(0.06, 0.2, count, 2, 1, 1)
     ellipse = 1 - torch.hypot(along / axes[:, 0], across / axes[:, 1])
     ellipse = ellipse * axes.amin(1)  # about the distance to its edge
-    half, reach = uniform(0.01, 0.06, 1, 1), uniform(0.15, 0.8, 1, 1)
+    half, reach = draw.uniform(0.01, 0.06, count, 1, 1), draw.uniform(0.15, 0.8, count, 1, 1)
     rod = torch.minimum(half - across.abs(), reach - along.abs())
-    chosen = uniform(0, 1, 1, 1) < 0.5
+    chosen = draw.uniform(0, 1, count, 1, 1) < 0.5
     mask = (torch.where(chosen, ellipse, rod) * size + 0.5).clamp(0, 1)[:, None]
     return pictures * (1 - mask) + others * mask
 
@@ -45,28 +43,21 @@ def elsewhere(pictures: Tensor, others: Tensor, keypoints: Tensor) -> Tensor:
     size = pictures.shape[2]
     palm = (keypoints[:, 9] - keypoints[:, 0]).norm(dim=1)
     palm = torch.maximum(palm, 1.3 * (keypoints[:, 17] - keypoints[:, 5]).norm(dim=1))[:, None, None]
-    places = _places(size, pictures.device)
+    grid = places(size, pictures.device)
     inside = torch.full_like(pictures[:, 0], -1.0)
     for bones, width in ((_BONES, _FINGER), (_PALM_BONES, 1.5 * _FINGER)):
         for a, b in bones:
-            inside = torch.maximum(inside, width * palm - _distance(places, keypoints[:, a], keypoints[:, b]))
+            inside = torch.maximum(inside, width * palm - _distance(grid, keypoints[:, a], keypoints[:, b]))
     knuckles = keypoints[:, _PALM[1:]].mean(1)
     arm = keypoints[:, 0] + 1.2 * (keypoints[:, 0] - knuckles)
-    inside = torch.maximum(inside, _WRIST * palm - _distance(places, keypoints[:, 0], arm))
+    inside = torch.maximum(inside, _WRIST * palm - _distance(grid, keypoints[:, 0], arm))
     mask = (inside * size / 3 + 0.5).clamp(0, 1)[:, None]  # three pixels of transition
     return others * (1 - mask) + pictures * mask
 
 
-def _distance(places: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    """(B, S, S): how far places (S, S, 2) are from the lines from start (B, 2) to end (B, 2)."""
+def _distance(grid: Tensor, start: Tensor, end: Tensor) -> Tensor:
+    """(B, S, S): how far places `grid` (S, S, 2) are from the lines from start (B, 2) to end (B, 2)."""
     line = (end - start)[:, None, None]
-    away = places[None] - start[:, None, None]
+    away = grid[None] - start[:, None, None]
     share = ((away * line).sum(3) / (line**2).sum(3).clamp(min=1e-9)).clamp(0, 1)
     return (away - share[..., None] * line).norm(dim=3)
-
-
-def _places(size: int, device: torch.device) -> Tensor:
-    """(S, S, 2) x, y of the middles of pixels, in shares of the side."""
-    line = (torch.arange(size, device=device) + 0.5) / size
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    return torch.stack([x, y], 2)

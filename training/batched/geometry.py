@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.augment import ANY_TURN, CROP_FACTORS, CROP_SHIFT, CUT_OFF, LOST, REPLICATED, SHEAR, STRETCH
+from training.batched.draw import Draw, places
 from training.batched.windows import Windows
 
 # Spread of the displacements that bend photos, in crop sides, at so many places along each side.
@@ -34,54 +35,39 @@ def draw_crops(windows: Windows, size: int, turn: float, generator: torch.Genera
 
     Mirroring flips x and swaps the handedness; the order of the keypoints stays.
     """
-    draw = _Draw(generator, windows.box.device, len(windows))
+    draw, count = Draw(generator), len(windows)
     low, reach = windows.box[:, :2], windows.box[:, 2:]
     seen = windows.seen
     full_side = reach.amax(1)
-    cut = (draw.share() < CUT_OFF) & (windows.hand > 0)
+    cut = (draw.uniform(0, 1, count) < CUT_OFF) & (windows.hand > 0)
     low, reach, seen = _cut_off(low, reach, seen, cut, draw)
-    side = reach.amax(1) * draw.uniform(*CROP_FACTORS)  # of the crop
-    centre = low + reach / 2 + draw.normal(CROP_SHIFT, 2) * reach.amax(1, keepdim=True)
-    mirror = draw.share() < 0.5
+    side = reach.amax(1) * draw.uniform(*CROP_FACTORS, count)  # of the crop
+    centre = low + reach / 2 + draw.normal(CROP_SHIFT, count, 2) * reach.amax(1, keepdim=True)
+    mirror = draw.uniform(0, 1, count) < 0.5
     flat = windows.depth.isnan().all(1)
     matrix = _turns(draw, turn, mirror) @ _stretches(draw, flat) * side[:, None, None]  # crop to window
     bending = _bendings(draw, flat, size)  # (B, 2, S, S)
     straight = torch.linalg.solve(matrix[:, None], (windows.keypoints - centre[:, None])[..., None])[..., 0]
     keypoints = _bent(straight, bending) + 0.5
-    cells = _cells(size, side.device) + bending.permute(0, 2, 3, 1)
-    places = torch.einsum("bij,bhwj->bhwi", matrix, cells) + centre[:, None, None]  # (B, S, S, 2)
-    replicate = ~cut & (draw.share() < REPLICATED)
-    pictures = _read(windows.images, places, seen, replicate)
+    cells = places(size, side.device) - 0.5 + bending.permute(0, 2, 3, 1)
+    sources = torch.einsum("bij,bhwj->bhwi", matrix, cells) + centre[:, None, None]  # (B, S, S, 2)
+    replicate = ~cut & (draw.uniform(0, 1, count) < REPLICATED)
+    pictures = _read(windows.images, sources, seen, replicate)
     right = torch.where(mirror & (windows.right >= 0), 1 - windows.right, windows.right)
     return Crops(pictures, keypoints, right, windows.depth * (full_side / side)[:, None])
 
 
-class _Draw:
-    """Random numbers, one for each window."""
-
-    def __init__(self, generator: torch.Generator, device: torch.device, count: int) -> None:
-        self.generator, self.device, self.count = generator, device, count
-
-    def share(self) -> Tensor:
-        return torch.rand(self.count, generator=self.generator, device=self.device)
-
-    def uniform(self, low: float, high: float) -> Tensor:
-        return low + (high - low) * self.share()
-
-    def normal(self, spread: float, *shape: int) -> Tensor:
-        return spread * torch.randn(self.count, *shape, generator=self.generator, device=self.device)
-
-
 def _cut_off(
-    low: Tensor, reach: Tensor, seen: Tensor, cut: Tensor, draw: _Draw
+    low: Tensor, reach: Tensor, seen: Tensor, cut: Tensor, draw: Draw
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Let an edge run through the boxes of those that are `cut`: a fifth to two thirds of the box is lost, on any side.
 
     Returns what is left of the box (its corner and its sides), and of the picture.
     """
-    along = F.one_hot((draw.share() < 0.5).long(), 2).bool() & cut[:, None]  # (B, 2) which axis
-    far = (draw.share() < 0.5)[:, None]
-    lost = draw.uniform(*LOST)[:, None]
+    count = len(cut)
+    along = F.one_hot((draw.uniform(0, 1, count) < 0.5).long(), 2).bool() & cut[:, None]  # (B, 2) which axis
+    far = (draw.uniform(0, 1, count) < 0.5)[:, None]
+    lost = draw.uniform(*LOST, count)[:, None]
     edge = low + reach * torch.where(far, 1 - lost, lost)
     start = torch.where(along & ~far, torch.maximum(seen[:, :2], edge), seen[:, :2])
     end = torch.where(along & far, torch.minimum(seen[:, 2:], edge), seen[:, 2:])
@@ -90,27 +76,29 @@ def _cut_off(
     return left, rest.clamp(min=0.01), torch.cat([start, end], 1)
 
 
-def _turns(draw: _Draw, turn: float, mirror: Tensor) -> Tensor:
+def _turns(draw: Draw, turn: float, mirror: Tensor) -> Tensor:
     """(B, 2, 2) rotations, after a mirror for some."""
-    little = draw.normal(math.radians(turn))
-    angle = torch.where(draw.share() < ANY_TURN, draw.uniform(-math.pi, math.pi), little)
+    count = len(mirror)
+    little = draw.normal(math.radians(turn), count)
+    angle = torch.where(draw.uniform(0, 1, count) < ANY_TURN, draw.uniform(-math.pi, math.pi, count), little)
     sign = torch.where(mirror, -1.0, 1.0)
     rows = [angle.cos() * sign, -angle.sin(), angle.sin() * sign, angle.cos()]
     return torch.stack(rows, 1).view(-1, 2, 2)
 
 
-def _stretches(draw: _Draw, free: Tensor) -> Tensor:
+def _stretches(draw: Draw, free: Tensor) -> Tensor:
     """(B, 2, 2) slight stretches and shears of those that are `free`, as of pixels that are not square or a hand seen a
     little from the side."""
-    scales, shears = draw.normal(STRETCH, 2).exp(), draw.normal(SHEAR, 2)
+    count = len(free)
+    scales, shears = draw.normal(STRETCH, count, 2).exp(), draw.normal(SHEAR, count, 2)
     rows = [scales[:, 0], shears[:, 0], shears[:, 1], scales[:, 1]]
     same = torch.eye(2, device=free.device).expand(len(free), 2, 2)
     return torch.where(free[:, None, None], torch.stack(rows, 1).view(-1, 2, 2), same)
 
 
-def _bendings(draw: _Draw, free: Tensor, size: int) -> Tensor:
+def _bendings(draw: Draw, free: Tensor, size: int) -> Tensor:
     """(B, 2, S, S): by how much each pixel's place is moved, in crop sides; nothing but for those that are `free`."""
-    coarse = draw.normal(_BEND, 2, _BEND_GRID, _BEND_GRID) * free[:, None, None, None]
+    coarse = draw.normal(_BEND, len(free), 2, _BEND_GRID, _BEND_GRID) * free[:, None, None, None]
     return F.interpolate(coarse, (size, size), mode="bicubic", align_corners=True)
 
 
@@ -123,19 +111,14 @@ def _bent(points: Tensor, bending: Tensor) -> Tensor:
     return found
 
 
-def _cells(size: int, device: torch.device) -> Tensor:
-    """(S, S, 2) x, y of the middles of a crop's pixels, from its middle, in shares of its side."""
-    line = (torch.arange(size, device=device) + 0.5) / size - 0.5
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    return torch.stack([x, y], 2)
-
-
-def _read(images: Tensor, places: Tensor, seen: Tensor, replicate: Tensor) -> Tensor:
-    """(B, 3, S, S) in [0, 1]: the windows at these places; outside of what is seen, its border or black."""
+def _read(images: Tensor, at: Tensor, seen: Tensor, replicate: Tensor) -> Tensor:
+    """(B, 3, S, S) in [0, 1]: the windows at these places (B, S, S, 2); outside of what is seen, its border or
+    black.
+    """
     half = 0.5 / images.shape[1]
     low, high = seen[:, None, None, :2], seen[:, None, None, 2:]
-    inside = ((places >= low) & (places <= high)).all(3) | replicate[:, None, None]
-    held = torch.minimum(torch.maximum(places, low + half), (high - half).clamp(min=0))
+    inside = ((at >= low) & (at <= high)).all(3) | replicate[:, None, None]
+    held = torch.minimum(torch.maximum(at, low + half), (high - half).clamp(min=0))
     source = images.permute(0, 3, 1, 2).float() / 255
     read = F.grid_sample(source, held * 2 - 1, padding_mode="border", align_corners=False)
     return read * inside[:, None]

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.batched.draw import Draw
+
 _GREY = (0.299, 0.587, 0.114)
 _KERNEL = 9  # side of blurs, in pixels
 _REDUCED = (0.3, 0.42, 0.55, 0.7)
@@ -20,44 +22,34 @@ def photometric(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
     pictures: (B, 3, S, S) float32 RGB in [0, 1]; S a multiple of 8. Returns new pictures of the same kind.
     """
-    draw = _Draw(generator, pictures.device)
+    draw = Draw(generator)
     for factor in _REDUCED:
-        pictures = draw.some(pictures, 0.2 / len(_REDUCED), lambda x, f=factor: _reduce(x, f))
-    pictures = draw.some(pictures, 0.12, lambda x: _filter(x, _gaussians(draw, len(x))))
-    pictures = draw.some(pictures, 0.08, lambda x: _filter(x, _motions(draw, len(x))))
+        pictures = _some(pictures, 0.2 / len(_REDUCED), draw, lambda x, f=factor: _reduce(x, f))
+    pictures = _some(pictures, 0.12, draw, lambda x: _filter(x, _gaussians(draw, len(x))))
+    pictures = _some(pictures, 0.08, draw, lambda x: _filter(x, _motions(draw, len(x))))
     pictures = _tone(pictures, draw)
-    pictures = draw.some(pictures, 0.08, lambda x: _grey(x).expand_as(x))
-    pictures = draw.some(pictures, 0.27, lambda x: _saturate(x, draw.uniform(len(x), 0.3, 1.5)))
-    pictures = draw.some(
-        pictures, 0.2, lambda x: x + draw.normal(*x.shape) * draw.uniform(len(x), 2 / 255, 12 / 255)
+    pictures = _some(pictures, 0.08, draw, lambda x: _grey(x).expand_as(x))
+    pictures = _some(pictures, 0.27, draw, lambda x: _saturate(x, _each(draw, len(x), 0.3, 1.5)))
+    pictures = _some(
+        pictures, 0.2, draw, lambda x: x + draw.normal(1, *x.shape) * _each(draw, len(x), 2 / 255, 12 / 255)
     )
     pictures = pictures.clamp(0, 1)
-    return draw.some(pictures, 0.15, lambda x: _compress(x, draw.uniform(len(x), 0.7, 2.5))).clamp(0, 1)
+    return _some(pictures, 0.15, draw, lambda x: _compress(x, _each(draw, len(x), 0.7, 2.5))).clamp(0, 1)
 
 
-class _Draw:
-    """Random numbers."""
+def _some(pictures: Tensor, share: float, draw: Draw, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """The pictures, a share of them changed."""
+    order = draw.uniform(0, 1, len(pictures)).argsort()
+    count = int(share * len(pictures) + draw.uniform(0, 1))  # a fraction of a picture is one now and then
+    if not count:
+        return pictures
+    chosen = order[:count]
+    return pictures.index_copy(0, chosen, change(pictures[chosen]))
 
-    def __init__(self, generator: torch.Generator, device: torch.device) -> None:
-        self.generator, self.device = generator, device
 
-    def uniform(self, count: int, low: float, high: float, channels: int = 1) -> Tensor:
-        """(count, channels, 1, 1)"""
-        numbers = torch.rand(count, channels, 1, 1, generator=self.generator, device=self.device)
-        return low + (high - low) * numbers
-
-    def normal(self, *shape: int) -> Tensor:
-        return torch.randn(*shape, generator=self.generator, device=self.device)
-
-    def some(self, pictures: Tensor, share: float, change: Callable[[Tensor], Tensor]) -> Tensor:
-        """The pictures, a share of them changed."""
-        order = torch.rand(len(pictures), generator=self.generator, device=self.device).argsort()
-        # A fraction of a picture is one now and then.
-        count = int(share * len(pictures) + torch.rand((), generator=self.generator, device=self.device))
-        if not count:
-            return pictures
-        chosen = order[:count]
-        return pictures.index_copy(0, chosen, change(pictures[chosen]))
+def _each(draw: Draw, count: int, low: float, high: float, channels: int = 1) -> Tensor:
+    """(count, channels, 1, 1): a number for each picture, or for each of its channels."""
+    return draw.uniform(low, high, count, channels, 1, 1)
 
 
 def _reduce(pictures: Tensor, factor: float) -> Tensor:
@@ -82,27 +74,27 @@ def _offsets(device: torch.device) -> tuple[Tensor, Tensor]:
     return x, y
 
 
-def _gaussians(draw: _Draw, count: int) -> Tensor:
-    x, y = _offsets(draw.device)
-    spread = draw.uniform(count, 0.4, 1.6)[:, 0]
+def _gaussians(draw: Draw, count: int) -> Tensor:
+    x, y = _offsets(draw.generator.device)
+    spread = _each(draw, count, 0.4, 1.6)[:, 0]
     kernels = torch.exp(-(x**2 + y**2) / (2 * spread**2))
     return kernels / kernels.sum((1, 2), keepdim=True)
 
 
-def _motions(draw: _Draw, count: int) -> Tensor:
-    x, y = _offsets(draw.device)
-    angle, half = draw.uniform(count, 0, math.pi)[:, 0], draw.uniform(count, 1, 4.5)[:, 0]
+def _motions(draw: Draw, count: int) -> Tensor:
+    x, y = _offsets(draw.generator.device)
+    angle, half = _each(draw, count, 0, math.pi)[:, 0], _each(draw, count, 1, 4.5)[:, 0]
     along, across = x * angle.cos() + y * angle.sin(), y * angle.cos() - x * angle.sin()
     kernels = (half + 0.5 - along.abs()).clamp(0, 1) * (1 - across.abs()).clamp(0, 1)
     return kernels / kernels.sum((1, 2), keepdim=True)
 
 
-def _tone(pictures: Tensor, draw: _Draw) -> Tensor:
+def _tone(pictures: Tensor, draw: Draw) -> Tensor:
     """Brightness, contrast, gamma and white balance."""
     count = len(pictures)
-    gamma = (0.28 * draw.normal(count, 1, 1, 1) + 0.08 * draw.normal(count, 3, 1, 1)).exp()
-    gain = draw.uniform(count, -0.6, 0.35).exp() * draw.uniform(count, 0.84, 1.16, 3)
-    return (pictures.clamp(min=1e-4) ** gamma * gain + draw.uniform(count, -0.06, 0.06, 3)).clamp(0, 1)
+    gamma = (draw.normal(0.28, count, 1, 1, 1) + draw.normal(0.08, count, 3, 1, 1)).exp()
+    gain = _each(draw, count, -0.6, 0.35).exp() * _each(draw, count, 0.84, 1.16, 3)
+    return (pictures.clamp(min=1e-4) ** gamma * gain + _each(draw, count, -0.06, 0.06, 3)).clamp(0, 1)
 
 
 def _grey(pictures: Tensor) -> Tensor:

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from training.augment import Image, square_crop_matrix, transform, warp
 from training.datasets.types import HandLabel
+from training.evaluate import known_keypoints
 
 # Side of a window over the larger side of the hand's box: room for the widest crop, turned a little.
 REACH = 2.4
-_UNKNOWN = -1.0
+UNKNOWN = -1.0  # instead of 1 or 0 for a right or a left hand
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,18 +59,18 @@ class Windows:
         return type(self)(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
-def around(image: Image, hand: HandLabel, size: int) -> Windows:
-    """One window of `size` pixels, `REACH` times as wide as the hand's box."""
+def around(image: Image, hand: HandLabel, size: int, is_hand: bool = True) -> Windows:
+    """One window of `size` pixels, `REACH` times as wide as the hand's box, or the box of something else."""
     side = float(max(hand.box[2:].max(), 8.0)) * REACH
     matrix = square_crop_matrix(hand.box[:2] + hand.box[2:] / 2, side, size)
     corners = np.array([[0, 0], [image.shape[1], image.shape[0]]], np.float64)
     seen = np.clip(transform(corners, matrix) / size, 0, 1).reshape(4)
-    return _window(warp(image, matrix, size), hand, matrix, seen)
+    return _window(warp(image, matrix, size), hand, matrix, seen, is_hand)
 
 
-def whole(image: Image, hand: HandLabel) -> Windows:
+def whole(image: Image, hand: HandLabel, is_hand: bool = True) -> Windows:
     """One window that is a whole square picture."""
-    return _window(image, hand, np.eye(2, 3), np.array([0, 0, 1, 1.0]))
+    return _window(image, hand, np.eye(2, 3), np.array([0, 0, 1, 1.0]), is_hand)
 
 
 def without_hand(image: Image) -> Windows:
@@ -77,20 +78,20 @@ def without_hand(image: Image) -> Windows:
     side = image.shape[0] / REACH
     low = (image.shape[0] - side) / 2
     box = np.array([low, low, side, side], np.float32)
-    window = whole(image, HandLabel(box))
-    window.hand.zero_()
-    return window
+    return whole(image, HandLabel(box), is_hand=False)
 
 
-def _window(image: Image, hand: HandLabel, matrix: NDArray[np.float64], seen: NDArray[np.float64]) -> Windows:
+def _window(
+    image: Image, hand: HandLabel, matrix: NDArray[np.float64], seen: NDArray[np.float64], is_hand: bool
+) -> Windows:
     size = image.shape[0]
     scale = float(matrix[0, 0]) / size  # windows are neither turned nor mirrored
-    known = np.zeros(21, bool) if hand.keypoints is None else hand.labelled
+    known = np.zeros(21, bool) if hand.keypoints is None else known_keypoints(hand)
     keypoints = np.zeros((21, 2)) if hand.keypoints is None else transform(hand.keypoints, matrix) / size
     box = np.concatenate([transform(hand.box[:2], matrix) / size, hand.box[2:] * scale])
     depth = np.full(21, np.nan) if hand.depth is None else hand.depth / hand.box[2:].max()
-    right = _UNKNOWN if hand.handedness is None else float(hand.handedness == "right")
-    numbers = (keypoints, np.ones(21, bool) if known is None else known, box, seen, 1.0, right, depth)
+    right = UNKNOWN if hand.handedness is None else float(hand.handedness == "right")
+    numbers = (keypoints, known, box, seen, is_hand, right, depth)
     return Windows(
         torch.from_numpy(np.ascontiguousarray(image))[None],
         *(torch.from_numpy(np.asarray(value, np.float32))[None] for value in numbers),
