@@ -72,13 +72,19 @@ class Canvas:
             self.unlabelled[y0:y1, x0:x1] = True
         for hand in picture.hands:
             box = transform_box(hand, matrix) + np.array([x0, y0, x0, y0])
-            clipped = np.concatenate([np.maximum(box[:2], [x0, y0]), np.minimum(box[2:], [x1, y1])])
-            sides = clipped[2:] - clipped[:2]
-            if (sides < 3).any():
-                continue
-            share = float(sides.prod() / (box[2:] - box[:2]).prod())
-            counts = share > _VISIBLE and float(sides.min()) > _MIN_SIDE
-            self.targets.append(Target(clipped, 0.15 if hand.loose_box else 1.0, counts))
+            self.add(box, region, 0.15 if hand.loose_box else 1.0)
+
+    def add(
+        self, box: NDArray[np.float64], region: tuple[int, int, int, int], weight: float = 1.0
+    ) -> None:
+        """Add a hand that was drawn in a region. box: (4,) x0, y0, x1, y1, which may reach out of the region."""
+        clipped = np.concatenate([np.maximum(box[:2], region[:2]), np.minimum(box[2:], region[2:])])
+        sides = clipped[2:] - clipped[:2]
+        if (sides < 3).any():
+            return
+        share = float(sides.prod() / (box[2:] - box[:2]).prod())
+        counts = share > _VISIBLE and float(sides.min()) > _MIN_SIDE
+        self.targets.append(Target(clipped, weight, counts))
 
 
 def _draw(image: Image, matrix: NDArray[np.float64], onto: Image) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from service.models.detector import STRIDE, HandDetector
 from training.augment import photometric, square_crop_matrix
 from training.canvas import Canvas, Target, cut_out, mosaic, photo_matrix
+from training.cutouts import can_be_cut_out, cut_out_hand, paste, paste_shape
 from training.datasets.coco import CocoHands
 from training.datasets.photos import FalseHands, PhotoFolder
 from training.datasets.synthetic import Backgrounds, RenderedPool
@@ -27,13 +28,17 @@ from training.recipe import Recipe
 _BOX_LEVEL = 0.12
 # TTFNet: the Gaussian around a centre covers this share of the box, 6 standard deviations wide.
 _SPREAD = 0.54 / 6
+# Of the pictures with pasted hands: how many are in front of a place without a hand, and how many of the first shapes
+# are filled with something else.
+_FREE, _SHAPES = 0.4, 0.35
 # In pictures that are not fully labelled, a detection above this score is hardly punished.
 _CONFIDENT = 0.5
 _HARDLY = 0.15
 
 
 class DetectorTask:
-    """Canvases of the kinds `single`, `mosaic`, `scene` (rendered) and `empty` (no hand).
+    """Canvases of the kinds `single`, `mosaic`, `scene` (rendered), `pasted` (cut-out hands elsewhere) and `empty` (no
+    hand).
 
     A sample has `image` (S, S, 3) uint8 RGB; on the grid of cells (C = S / 8): `centre` (C, C) the heatmap,
     `background` (C, C) its weight where there is no hand, `unlabelled` (C, C), `box` (4, C, C) x0, y0, x1, y1 in
@@ -49,6 +54,7 @@ class DetectorTask:
         self.photo_weights = self.photos.weights(section.source_power, section.source_weight)
         self.negatives = PhotoFolder(*(data / name for name in section.negatives))
         self.false_hands = FalseHands(data, section.false_hands) if section.false_hands else None
+        self.behind = PhotoFolder(*(data / name for name in section.backgrounds), exclude=held_out)
         self.scenes: Sequence[LabelledImage] = ()
         if section.share.get("scene"):
             free = [data / name for name in section.negatives]
@@ -67,6 +73,7 @@ class DetectorTask:
             "single": self._single,
             "mosaic": self._mosaic,
             "scene": self._scene,
+            "pasted": self._pasted,
             "empty": self._empty,
         }
 
@@ -117,6 +124,25 @@ class DetectorTask:
         angle = rng.normal(0, 0.12)
         matrix = square_crop_matrix(centre, side, size, angle, bool(rng.random() < 0.5))
         canvas.place(picture, (0, 0, size, size), matrix, picture.complete)
+        return canvas
+
+    def _pasted(self, rng: np.random.Generator, size: int) -> Canvas:
+        """One to three hands of photos in front of another place, and now and then something in the shape of one."""
+        free = rng.random() < _FREE
+        place = self._negative(rng).image if free else self.behind[int(rng.integers(len(self.behind)))]
+        canvas = Canvas(cut_out(place, size, rng))
+        canvas.unlabelled[:] = not free
+        for _ in range(int(rng.integers(1, 4))):
+            picture, _ = self._photo(rng)
+            hands = [hand for hand in picture.hands if can_be_cut_out(hand)]
+            if not hands:
+                continue
+            side = _log_uniform(rng, 20, 0.86 * size)
+            cut = cut_out_hand(picture, hands[int(rng.integers(len(hands)))], size, side, rng)
+            if not canvas.targets and rng.random() < _SHAPES:
+                paste_shape(canvas, cut, cut_out(self._negative(rng).image, size, rng), rng)
+            else:
+                paste(canvas, cut, rng)
         return canvas
 
     def _empty(self, rng: np.random.Generator, size: int) -> Canvas:

@@ -1,6 +1,7 @@
 """Batches from samples, prepared by processes beside the one that trains."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -42,3 +43,34 @@ def batches(
         pin_memory=pinned,
         generator=torch.Generator(),  # its own: the loader must not draw from the run's random numbers
     )
+
+
+def ahead(made: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    """The same batches in the same order, each made by a thread while the one before is trained on.
+
+    On CUDA they are made in a stream of their own, so that the GPU need not wait for one step to be launched before it
+    starts on the next.
+    """
+    stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+    if stream is not None:
+        stream.wait_stream(torch.cuda.current_stream(device))
+
+    def make() -> tuple[Batch | None, torch.cuda.Event | None]:
+        if stream is None:
+            return next(made, None), None
+        with torch.cuda.stream(stream):
+            return next(made, None), stream.record_event()
+
+    with ThreadPoolExecutor(1) as crew:
+        waiting = crew.submit(make)
+        while True:
+            batch, done = waiting.result()
+            if batch is None:
+                return
+            waiting = crew.submit(make)
+            if done is not None:
+                used_in = torch.cuda.current_stream(device)
+                used_in.wait_event(done)
+                for value in batch.values():
+                    value.record_stream(used_in)
+            yield batch

@@ -17,7 +17,7 @@ from service.models.precision import TYPES, compute_in, heavy_parts
 from training import distributed, state
 from training.depthwise import quicken
 from training.interrupts import StopRequest
-from training.loading import Batch, Key, Sample, batches
+from training.loading import Batch, Key, Sample, ahead, batches
 from training.norms import fold_norms, state_with_norms
 from training.optimisers import averaged, create_optimiser
 from training.recipe import Recipe
@@ -190,7 +190,8 @@ class Run:
         if getattr(self.recipe.data, "augment", "") == "batches":
             assert isinstance(self.task, BatchedTask)  # the recipe sees to that
             make = self.task.batches(self.device, self.workers)
-            return (make(some[0][0], len(some), some[0][1]) for some in keys)
+            made = (make(some[0][0], len(some), some[0][1]) for some in keys)
+            return ahead(made, self.device) if self.device.type == "cuda" else made
         return batches(self.task.sample, keys, self.workers, pinned=self.device.type == "cuda")
 
     @contextmanager

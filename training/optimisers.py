@@ -25,10 +25,11 @@ def averaged(network: nn.Module, decay: float) -> AveragedModel:
     """Exponential moving average of weights and statistics that starts fast: decay min(ema, (1 + n) / (10 + n))."""
 
     def average(means: Any, values: Any, count: Any) -> None:
-        keep = min(decay, (1 + int(count)) / (10 + int(count)))
-        if means[0].is_floating_point():
-            torch._foreach_lerp_(means, values, 1 - keep)
-        else:
+        if not means[0].is_floating_point():
             torch._foreach_copy_(means, values)
+            return
+        keep = ((1 + count) / (10 + count)).clamp(max=decay)  # stays on the device: nothing waits for it
+        torch._foreach_mul_(means, keep)
+        torch._foreach_add_(means, torch._foreach_mul(values, 1 - keep))
 
     return AveragedModel(network, multi_avg_fn=average, use_buffers=True)

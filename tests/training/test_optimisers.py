@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import nn
 
@@ -37,3 +38,19 @@ def test_without_decay_the_average_is_the_network() -> None:
     average.update_parameters(net)
     for name, value in net.state_dict().items():
         assert torch.equal(average.module.state_dict()[name], value)
+
+
+def test_the_average_starts_fast_and_then_keeps_what_the_decay_says() -> None:
+    net = nn.Linear(1, 1, bias=False)
+    average = averaged(net, 0.5)
+    seen = expected = 0.0
+    for count in range(12):
+        with torch.no_grad():
+            net.weight.fill_(count)
+        average.update_parameters(net)
+        keep = min(0.5, (1 + count) / (10 + count))
+        # The first update copies.
+        expected = count if count == 0 else keep * expected + (1 - keep) * count
+        seen = float(average.module.weight.detach())
+        assert seen == pytest.approx(expected, rel=1e-5)
+    assert 10 < seen < 11

@@ -7,11 +7,13 @@ from torch import Tensor
 
 from training.batched.draw import Draw, places
 
-_PALM = (0, 5, 9, 13, 17)
-_FINGER, _WRIST = 0.14, 0.3  # half widths of what is kept around the bones, in palms
-_BONES = [(0, 1), (1, 2), (2, 3), (3, 4)]
-_BONES += [(first + i, first + i + 1) for first in (5, 9, 13, 17) for i in range(3)]
-_PALM_BONES = [(0, 1), (0, 5), (0, 9), (0, 13), (0, 17), (1, 5), (5, 9), (9, 13), (13, 17)]
+# A hand is cut out along its bones: half widths of what is kept around them, in palms.
+FINGER, PALM_WIDTH, WRIST = 0.14, 0.21, 0.3
+PALM = [0, 5, 9, 13, 17]
+_TRANSITION = (1.5, 8.0)  # pixels from hand to place
+BONES = [(0, 1), (1, 2), (2, 3), (3, 4)]
+BONES += [(first + i, first + i + 1) for first in (5, 9, 13, 17) for i in range(3)]
+PALM_BONES = [(0, 1), (0, 5), (0, 9), (0, 13), (0, 17), (1, 5), (5, 9), (9, 13), (13, 17)]
 
 
 def occlude(pictures: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
@@ -35,24 +37,26 @@ def occlude(pictures: Tensor, others: Tensor, generator: torch.Generator) -> Ten
     return pictures * (1 - mask) + others * mask
 
 
-def elsewhere(pictures: Tensor, others: Tensor, keypoints: Tensor) -> Tensor:
-    """The hands cut out along their bones, in front of the other pictures.
+def elsewhere(pictures: Tensor, others: Tensor, keypoints: Tensor, generator: torch.Generator) -> Tensor:
+    """The hands cut out along their bones, in front of the other pictures: in another light than these, as a hand near
+    the camera or in a composed picture is, with a hard edge or a blurred one.
 
     pictures, others: (B, 3, S, S). keypoints: (B, 21, 2), all known, in shares of the side.
     """
-    size = pictures.shape[2]
+    draw, count, size = Draw(generator), len(pictures), pictures.shape[2]
     palm = (keypoints[:, 9] - keypoints[:, 0]).norm(dim=1)
     palm = torch.maximum(palm, 1.3 * (keypoints[:, 17] - keypoints[:, 5]).norm(dim=1))[:, None, None]
     grid = places(size, pictures.device)
     inside = torch.full_like(pictures[:, 0], -1.0)
-    for bones, width in ((_BONES, _FINGER), (_PALM_BONES, 1.5 * _FINGER)):
+    for bones, width in ((BONES, FINGER), (PALM_BONES, PALM_WIDTH)):
         for a, b in bones:
             inside = torch.maximum(inside, width * palm - _distance(grid, keypoints[:, a], keypoints[:, b]))
-    knuckles = keypoints[:, _PALM[1:]].mean(1)
+    knuckles = keypoints[:, PALM[1:]].mean(1)
     arm = keypoints[:, 0] + 1.2 * (keypoints[:, 0] - knuckles)
-    inside = torch.maximum(inside, _WRIST * palm - _distance(grid, keypoints[:, 0], arm))
-    mask = (inside * size / 3 + 0.5).clamp(0, 1)[:, None]  # three pixels of transition
-    return others * (1 - mask) + pictures * mask
+    inside = torch.maximum(inside, WRIST * palm - _distance(grid, keypoints[:, 0], arm))
+    mask = (inside * size / draw.uniform(*_TRANSITION, count, 1, 1) + 0.5).clamp(0, 1)[:, None]
+    light = (draw.normal(0.2, count, 1, 1, 1) + draw.normal(0.08, count, 3, 1, 1)).exp()
+    return others * (1 - mask) + (pictures * light).clamp(0, 1) * mask
 
 
 def _distance(grid: Tensor, start: Tensor, end: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from training.datasets.types import LabelledImage
 from training.loading import Batch
 
 _ELSEWHERE = (
-    0.25  # share of the photos' hands, where all keypoints are known, that are cut out and put somewhere else
+    0.35  # share of the photos' hands, where all keypoints are known, that are cut out and put somewhere else
 )
 _TURN = {"rendered": 12.0}  # degrees; rendered hands are turned already
 _TURN_OTHERWISE = 25.0
@@ -99,7 +99,7 @@ def _covered(
     chance = torch.rand(2, len(pictures), generator=generator, device=pictures.device)
     moved = ((chance[0] < _ELSEWHERE) & labelled.bool().all(1)).nonzero()[:, 0]
     if len(moved):
-        changed = elsewhere(pictures[moved], others(len(moved)), keypoints[moved])
+        changed = elsewhere(pictures[moved], others(len(moved)), keypoints[moved], generator)
         pictures = pictures.index_copy(0, moved, changed)
     hidden = (chance[1] < OCCLUDED).nonzero()[:, 0]
     if len(hidden):

@@ -123,6 +123,8 @@ class GrowingWindows:
             raise ValueError(f"{end} windows where there is room for {len(self._room)}")
         for field in fields(more):
             getattr(self._room, field.name)[self._count : end] = getattr(more, field.name)
+        if self.device.type == "cuda":
+            torch.cuda.current_stream(self.device).synchronize()
         self._count = end  # last, so that a thread that draws meanwhile sees whole windows alone
 
     def __getitem__(self, chosen: Tensor) -> Windows:

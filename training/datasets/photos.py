@@ -20,16 +20,17 @@ _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 class PhotoFolder:
     """Photos of one or more folders in the order of their names, read from disk when asked for.
 
-    Raises DatasetError for a folder without photos, or a file that is no picture (when it is read).
+    exclude: photos for which it is true are left out. Raises DatasetError for a folder without photos, or a file that is
+    no picture (when it is read).
     """
 
-    def __init__(self, *folders: Path) -> None:
+    def __init__(self, *folders: Path, exclude: Callable[[Path], bool] = lambda _: False) -> None:
         self.files: list[Path] = []
         for folder in folders:
             files = sorted(f for f in folder.glob("*") if f.suffix.lower() in _SUFFIXES)
             if not files:
                 raise DatasetError(f"{folder} has no photos")
-            self.files += files
+            self.files += [file for file in files if not exclude(file)]
 
     def __len__(self) -> int:
         return len(self.files)

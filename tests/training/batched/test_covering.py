@@ -20,9 +20,22 @@ def test_something_in_front_hides_a_part() -> None:
 def test_a_hand_elsewhere_keeps_what_lies_around_its_bones() -> None:
     generator = torch.Generator().manual_seed(1)
     keypoints = 0.35 + 0.3 * torch.rand(6, 21, 2, generator=generator)
-    changed = elsewhere(pictures(0.2), pictures(0.9), keypoints)
+    changed = elsewhere(pictures(0.2), pictures(0.9), keypoints, generator)
     for picture, points in zip(changed, keypoints, strict=True):
         columns, rows = (points * SIZE).long().unbind(1)
-        assert picture[0, rows, columns].max() < 0.25  # the hand
+        on_hand = picture[:, rows, columns]
+        assert on_hand.max() < 0.45  # the hand, in another light
+        assert torch.allclose(on_hand, on_hand[:, :1].expand_as(on_hand), atol=0.15)  # the same light everywhere
         corners = picture[0, [0, 0, -1, -1], [0, -1, 0, -1]]
         assert (corners > 0.85).sum() >= 3  # the other place; the arm may reach a corner
+
+
+def test_hands_elsewhere_differ_in_light_and_in_how_hard_their_edges_are() -> None:
+    keypoints = torch.tensor([[0.4, 0.7], [0.6, 0.3]]).repeat(1, 11, 1)[:, :21].expand(40, 21, 2)
+    changed = elsewhere(pictures(0.3, 40), pictures(0.9, 40), keypoints, torch.Generator().manual_seed(2))
+    light = changed[:, :, int(0.7 * SIZE), int(0.4 * SIZE)]
+    assert light.std(0).min() > 0.03
+    assert (light.amax(1) - light.amin(1)).mean() > 0.01  # colours, too
+    between = ((changed[:, 0] - light[:, :1, None]).abs() > 0.05) & ((changed[:, 0] - 0.9).abs() > 0.05)
+    counts = between.flatten(1).sum(1)
+    assert counts.max() > 2 * counts.min()

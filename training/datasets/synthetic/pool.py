@@ -244,18 +244,19 @@ def fill_pool(pool: RenderedPool, processes: int | None = None) -> int:
 def fill_in_background(pool: RenderedPool, processes: int) -> list[BaseProcess]:
     """Start rendering what a pool still misses, in so many processes beside this one, and return at once. They end when
     nothing is left, or with this process. What was rendered when one is killed is kept."""
-    missing = np.flatnonzero(~pool.filled())
+    crew_size = min(processes, int((~pool.filled()).sum()))
     context = multiprocessing.get_context("spawn")
+    # Little is handed over: a start waits until the new process has read what the pipe does not hold.
     crew = [
-        context.Process(target=_render_some, args=(pool, missing[number::processes].tolist()), daemon=True)
-        for number in range(min(processes, len(missing)))
+        context.Process(target=_render_some, args=(pool, number, crew_size), daemon=True)
+        for number in range(crew_size)
     ]
     for worker in crew:
         worker.start()
     return list(crew)
 
 
-def _render_some(pool: RenderedPool, numbers: list[int]) -> None:
+def _render_some(pool: RenderedPool, first: int, step: int) -> None:
     _start_worker(pool)
-    for number in numbers:
+    for number in range(first, len(pool), step):
         _render_item(number)

@@ -1,0 +1,44 @@
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from training.loading import Batch, ahead
+
+CPU = torch.device("cpu")
+
+
+def numbered(count: int) -> Iterator[Batch]:
+    for number in range(count):
+        yield {"number": torch.tensor(number)}
+
+
+def test_batches_made_ahead_come_in_their_order() -> None:
+    assert [int(batch["number"]) for batch in ahead(numbered(5), CPU)] == [0, 1, 2, 3, 4]
+    assert list(ahead(numbered(0), CPU)) == []
+
+
+def test_the_next_batch_is_made_while_one_is_used() -> None:
+    second = threading.Event()
+
+    def made() -> Iterator[Batch]:
+        yield {}
+        second.set()
+        yield {}
+
+    batches = ahead(made(), CPU)
+    next(batches)
+    assert second.wait(5)  # though nobody asked for it
+    assert len(list(batches)) == 1
+
+
+def test_an_error_in_making_a_batch_is_raised_where_the_batch_is_wanted() -> None:
+    def made() -> Iterator[Batch]:
+        yield {"number": torch.tensor(0)}
+        raise ValueError("no picture")
+
+    batches = ahead(made(), CPU)
+    assert int(next(batches)["number"]) == 0
+    with pytest.raises(ValueError, match="no picture"):
+        next(batches)
