@@ -1,7 +1,7 @@
 """How well a pair's scores are calibrated on photos it never saw, and the map that training photos suggest."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,15 @@ from service.models.checkpoint import CARD, Card, write_card
 from training.calibration import CalibrationError, Platt, Reliability, fit_platt, reliability
 from training.datasets.coco import CocoHands
 from training.datasets.photos import PhotoFolder
+from training.datasets.synthetic import Backgrounds, render_scene
+from training.datasets.synthetic.pool import item_seed
+from training.datasets.types import LabelledImage
 from training.photo_sets import PhotoSet, thin_out
 from training.pipeline_figures import Answer, ask, ask_one
 
-# Photos that a calibration is fitted on: enough for two numbers.
-FIT_PHOTOS = 2500
+# Photos and rendered scenes that a calibration is fitted on: enough for two numbers.
+FIT_PHOTOS, FIT_SCENES = 2500, 800
+_SCENES_SEED = 9_001  # of no recipe
 HAND_SCORE = "hand score"
 _CHOICE = "handedness"  # between two: 0.5 must stay 0.5
 
@@ -94,8 +98,9 @@ def calibrate(
     """The calibration of a pair on each set of photos, by its name.
 
     recipe: of the detector, as its card has it; `data.photos` and `data.negatives` say which photos of the data folder
-    `root` the maps are fitted on, at most `FIT_PHOTOS`. Where the pair is calibrated already, the maps come on top of
-    that. Raises ValueError if the recipe names no photos.
+    `root` the maps are fitted on, at most `FIT_PHOTOS` with hands. A detector knows these by heart, so where it learnt
+    from rendered scenes as well, `FIT_SCENES` that it never saw are rendered and count too. Where the pair is
+    calibrated already, the maps come on top of that. Raises ValueError if the recipe names no photos.
     """
     data = recipe.get("data", {})
     if not data.get("photos"):
@@ -116,11 +121,22 @@ def calibrate(
     if data.get("negatives"):
         negatives = PhotoFolder(*(root / name for name in data["negatives"]))
         answers += [ask_one(everything, negatives[i], (), "negatives") for i in range(len(negatives))]
+    if data.get("share", {}).get("scene"):
+        answers += [ask_one(everything, s.image, s.hands, s.source) for s in _new_scenes(data, root)]
     fitted = score_samples(answers, presence, incomplete)
     return {
         photos.name: compare(score_samples(ask(everything, photos.photos), presence, incomplete), fitted)
         for photos in sets
     }
+
+
+def _new_scenes(data: Mapping[str, Any], root: Path) -> Iterator[LabelledImage]:
+    """Scenes like those of a recipe's pool, and none of them; only such as are labelled in full."""
+    backgrounds = Backgrounds.of_training(root, data["backgrounds"], data["negatives"])
+    for number in range(FIT_SCENES):
+        scene = render_scene(item_seed(_SCENES_SEED, number), data["rendered_size"], backgrounds)
+        if scene.complete:
+            yield scene
 
 
 def write_calibration(

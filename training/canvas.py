@@ -74,9 +74,7 @@ class Canvas:
             box = transform_box(hand, matrix) + np.array([x0, y0, x0, y0])
             self.add(box, region, 0.15 if hand.loose_box else 1.0)
 
-    def add(
-        self, box: NDArray[np.float64], region: tuple[int, int, int, int], weight: float = 1.0
-    ) -> None:
+    def add(self, box: NDArray[np.float64], region: tuple[int, int, int, int], weight: float = 1.0) -> None:
         """Add a hand that was drawn in a region. box: (4,) x0, y0, x1, y1, which may reach out of the region."""
         clipped = np.concatenate([np.maximum(box[:2], region[:2]), np.minimum(box[2:], region[2:])])
         sides = clipped[2:] - clipped[:2]

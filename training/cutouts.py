@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.augment import Image, Matrix, square_crop_matrix, stretched, transform, warp
+from training.augment import Image, square_crop_matrix, stretched, transform, warp
 from training.batched.covering import BONES, FINGER, PALM, PALM_BONES, PALM_WIDTH, WRIST
 from training.canvas import Canvas, transform_box
 from training.datasets.types import HandLabel, LabelledImage

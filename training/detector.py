@@ -57,9 +57,7 @@ class DetectorTask:
         self.behind = PhotoFolder(*(data / name for name in section.backgrounds), exclude=held_out)
         self.scenes: Sequence[LabelledImage] = ()
         if section.share.get("scene"):
-            free = [data / name for name in section.negatives]
-            folders = [*(data / name for name in section.backgrounds), *free]
-            behind = Backgrounds(folders, hand_free=free, exclude=held_out)
+            behind = Backgrounds.of_training(data, section.backgrounds, section.negatives)
             self.scenes = RenderedPool(
                 cache / "scenes",
                 "scene",

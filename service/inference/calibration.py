@@ -1,7 +1,20 @@
-"""From scores to probabilities."""
+"""What three scores say of one hand, and from scores to probabilities."""
 
 import math
 from dataclasses import dataclass
+
+# How much the detector, the pose model's "is there a hand" and its keypoints say, by logistic regression on training
+# photos, rendered scenes and photos without a hand (docs/decisions/0013).
+_DETECTION, _PRESENCE, _KEYPOINTS = 0.5, 0.1, 0.4
+_EDGE = 1e-4  # no network is surer than this
+
+
+def combined_score(detection: float, presence: float, keypoints: float) -> float:
+    """A hand's score before it is calibrated: the weighted mean of the log-odds of what the detector, the pose model's
+    "is there a hand" and its keypoints (the mean of their scores) say; all in [0, 1].
+    """
+    weighted = ((_DETECTION, detection), (_PRESENCE, presence), (_KEYPOINTS, keypoints))
+    return expit(sum(weight * logit(min(max(score, _EDGE), 1 - _EDGE)) for weight, score in weighted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +36,20 @@ class Calibration:
 
     def __call__(self, score: float) -> float:
         """The probability that belongs to a score in [0, 1]."""
-        return _expit(self.slope * _logit(score) + self.offset)
+        return expit(self.slope * logit(score) + self.offset)
 
     def inverse(self, probability: float) -> float:
         """The score that a probability in [0, 1] belongs to."""
-        return _expit((_logit(probability) - self.offset) / self.slope)
+        return expit((logit(probability) - self.offset) / self.slope)
 
 
-def _logit(p: float) -> float:
+def logit(p: float) -> float:
+    """Log-odds of a probability."""
     if p <= 0:
         return -math.inf
     return math.inf if p >= 1 else math.log(p / (1 - p))
 
 
-def _expit(x: float) -> float:
+def expit(x: float) -> float:
+    """The probability that has these log-odds."""
     return 1 / (1 + math.exp(-x)) if x > -700 else 0.0

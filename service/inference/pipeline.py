@@ -19,8 +19,8 @@ import numpy as np
 from service.engines.base import DetectorEngine, EngineError, PoseEngine, farther_size
 from service.engines.factory import Runtime, load_pair
 from service.engines.loaded import LoadedModel
-from service.inference.calibration import Calibration
-from service.inference.geometry import Crop, Image, Pyramid, letterbox, non_maximum_suppression
+from service.inference.calibration import Calibration, combined_score
+from service.inference.geometry import Crop, Image, Pyramid, agreed_box, letterbox, non_maximum_suppression
 from service.inference.hands import Box, Detection, Hand
 from service.inference.looks import large, merge_looks, worth_closer_look, worth_farther_look
 
@@ -127,8 +127,7 @@ class Pipeline:
         started = time.perf_counter()
         pyramid = Pyramid(check_image(image))
         least = self.calibration.inverse(min_score)
-        # A hand that cannot reach it even if the pose model is certain of it is not worth a crop.
-        waiting = [d for d in self._detect(pyramid) if combined_score(d.score, 1.0) >= least]
+        waiting = self._detect(pyramid)
         detected = time.perf_counter()
         found: list[Hand] = []
         while waiting and len(found) < max_hands:
@@ -140,7 +139,15 @@ class Pipeline:
             ]
             found = merge_duplicates(found, self.thresholds.duplicate)
         done = time.perf_counter()
-        hands = [replace(hand, score=self.calibration(hand.score)) for hand in found]
+        height, width = image.shape[:2]
+        hands = [
+            replace(
+                hand,
+                score=self.calibration(hand.score),
+                box=agreed_box(hand.box, hand.keypoints, width, height),
+            )
+            for hand in found
+        ]
         hands = [hand.mirrored() for hand in hands] if mirrored else hands
         return Result(hands, (detected - started) * 1e3, (done - detected) * 1e3)
 
@@ -156,9 +163,8 @@ class Pipeline:
     def pose(self, image: Image, detections: Sequence[Detection]) -> list[Hand]:
         """One hand for each detection, in the same order, all crops in one batch.
 
-        Hands keep the detector's boxes: averaged with the box of the keypoints they fit boxes drawn by people
-        no better (mean IoU 0.83 either way). Nothing is dropped: `Hand.presence` says whether the crop shows
-        a hand at all. Scores are not calibrated yet.
+        Hands keep the detector's boxes. Nothing is dropped: `Hand.presence` says whether the crop shows a hand at all.
+        Scores are not calibrated yet.
         image: (H, W, 3) uint8 RGB, else ValueError. Boxes are in pixels of the picture.
         """
         return self._pose(Pyramid(check_image(image)), detections)
@@ -275,16 +281,6 @@ def _best_of(found: Sequence[Detection]) -> list[Detection]:
     found = sorted(found, key=lambda d: -d.score)
     boxes = np.array([d.box.corners for d in found], np.float32).reshape(-1, 4)
     return [found[i] for i in non_maximum_suppression(boxes)]
-
-
-def combined_score(detection: float, presence: float, keypoints: float = 1.0) -> float:
-    """A hand's score before it is calibrated: the geometric mean of what the detector, the pose model's "is there a
-    hand" and its keypoints (the mean of their scores; 1 where they are not known yet) say.
-
-    All must believe in a hand for a high score. On `val` that finds more at the same precision than any of them alone
-    (`python -m training evaluate`, rows "detector" and "detector + pose").
-    """
-    return float(np.cbrt(detection * presence * keypoints))
 
 
 def merge_duplicates(hands: Sequence[Hand], threshold: float) -> list[Hand]:

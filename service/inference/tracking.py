@@ -22,7 +22,7 @@ from service.inference.assignment import assign, match_boxes, widened
 from service.inference.calibration import Calibration
 from service.inference.geometry import Image
 from service.inference.hands import Detection, Hand
-from service.inference.pipeline import Thresholds, check_image, combined_score, merge_duplicates
+from service.inference.pipeline import Thresholds, check_image, merge_duplicates
 from service.inference.tracking_schedule import Schedule
 from service.inference.tracks import NO_PAIR, Track, pairing_cost
 from service.inference.tracks_crossing import rivals, uncross
@@ -218,9 +218,7 @@ class Tracker:
         for track, detection in confirmed.items():
             box = widened(expected[track].box, detection.box)
             expected[track] = Detection(box, track.detection_score)
-        # A hand that cannot reach min_score even if the pose model is certain of it is not worth a crop.
-        least = self._least
-        return confirmed, [d for d in others if combined_score(d.score, 1.0) >= least]
+        return confirmed, others
 
     def _judge(self, expected: Mapping[Track, Detection], confirmed: Mapping[Track, Detection]) -> None:
         """The detector has looked: those it saw are trusted, those it has not seen for several times are lost."""

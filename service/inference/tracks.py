@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from service.inference.geometry import tight_box
 from service.inference.hands import Box, Detection, Hand, Label
 from service.inference.smoothing import KeypointFilter, Points
 
@@ -45,12 +46,6 @@ _SHAPE_WEIGHT, _HANDEDNESS_WEIGHT, _YOUTH_WEIGHT, _LOST_COST = 0.5, 0.5, 0.05, 0
 _SHORT_SECONDS = 0.15  # longer unseen than this, and …
 _SAME_HAND = 0.3  # … less likely than this the same of left and right: it must be …
 _REACH_OTHER = 0.5  # … this near, since one frame may be wrong about left and right
-
-
-def tight_box(keypoints: Points) -> Box:
-    """The box from the outermost keypoints to the opposite ones, never thinner than a pixel."""
-    low, high = keypoints.min(axis=0), keypoints.max(axis=0)
-    return Box.from_corners(*low, *np.maximum(high, low + 1))
 
 
 def right_probability(hand: Hand) -> float:

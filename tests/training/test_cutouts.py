@@ -8,7 +8,9 @@ from training.datasets.types import HandLabel, LabelledImage
 SIZE = 128
 # An open hand, fingers up, in shares of its box.
 FINGERS = [(0.5, 1.0)] + [
-    (0.5 + (x - 0.5) * y, 0.75 - 0.75 * y) for x in (0.0, 0.25, 0.5, 0.75, 1.0) for y in (0.25, 0.5, 0.75, 1.0)
+    (0.5 + (x - 0.5) * y, 0.75 - 0.75 * y)
+    for x in (0.0, 0.25, 0.5, 0.75, 1.0)
+    for y in (0.25, 0.5, 0.75, 1.0)
 ]
 
 
@@ -71,7 +73,9 @@ def test_what_lies_outside_of_the_photo_is_not_pasted() -> None:
 def test_hands_are_not_enlarged_beyond_what_their_pixels_show() -> None:
     rng, picture = np.random.default_rng(6), photo()
     small = HandLabel(
-        picture.hands[0].box / 10, picture.hands[0].keypoints / 10, np.ones(21, bool)  # type: ignore[operator]
+        picture.hands[0].box / 10,
+        picture.hands[0].keypoints / 10,
+        np.ones(21, bool),  # type: ignore[operator]
     )
     cut = cut_out_hand(picture, small, SIZE, 100, rng)
     assert max(cut.box[2:] - cut.box[:2]) < 2 * 2.6 * 6.8

@@ -20,8 +20,8 @@ _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 class PhotoFolder:
     """Photos of one or more folders in the order of their names, read from disk when asked for.
 
-    exclude: photos for which it is true are left out. Raises DatasetError for a folder without photos, or a file that is
-    no picture (when it is read).
+    exclude: photos for which it is true are left out. Raises DatasetError for a folder without photos, or a file that
+    is no picture (when it is read).
     """
 
     def __init__(self, *folders: Path, exclude: Callable[[Path], bool] = lambda _: False) -> None:

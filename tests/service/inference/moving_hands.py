@@ -8,13 +8,16 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from service.inference.calibration import Calibration
+from service.inference.calibration import Calibration, combined_score
 from service.inference.hands import Box, Detection, Hand
-from service.inference.pipeline import Thresholds, combined_score
+from service.inference.pipeline import Thresholds
 from service.inference.tracking import TrackedFrame, TrackedHand, Tracker
 
 WIDTH, HEIGHT = 640, 480
 Path = Callable[[float], tuple[float, float] | None]  # time to centre; None: not there
+
+
+_SURE = 0.8  # of every keypoint
 
 
 @cache
@@ -108,9 +111,9 @@ class World:
             keypoints = (exact + self.rng.normal(0, self.noise * actor.size, (21, 2))).astype(np.float32)
             presence = self.presence
             right = actor.right ^ bool(self.rng.random() < self.flipped)
-        score = combined_score(detection.score, presence)
+        score = combined_score(detection.score, presence, _SURE)
         return Hand(
-            box, score, presence, "right" if right else "left", 0.9, keypoints, np.full(21, 0.8, np.float32)
+            box, score, presence, "right" if right else "left", 0.9, keypoints, np.full(21, _SURE, np.float32)
         )
 
 

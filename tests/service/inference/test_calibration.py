@@ -2,7 +2,28 @@ import math
 
 import pytest
 
-from service.inference.calibration import Calibration
+from service.inference.calibration import Calibration, combined_score
+
+
+def test_a_hand_is_as_sure_as_three_scores_that_agree() -> None:
+    for score in (0.01, 0.3, 0.5, 0.8, 0.999):
+        assert combined_score(score, score, score) == pytest.approx(score)
+
+
+def test_each_of_the_three_scores_counts_and_the_presence_least() -> None:
+    half = combined_score(0.5, 0.5, 0.5)
+    detection, presence, keypoints = (
+        combined_score(0.9, 0.5, 0.5),
+        combined_score(0.5, 0.9, 0.5),
+        combined_score(0.5, 0.5, 0.9),
+    )
+    assert half < presence < keypoints < detection < 0.9
+
+
+def test_nothing_is_certain() -> None:
+    assert 0.999 < combined_score(1, 1, 1) < 1
+    assert 0 < combined_score(0, 0, 0) < 0.001
+    assert combined_score(0.2, 1, 0.2) < 0.5  # a network that is as sure as its numbers go does not decide alone
 
 
 def test_by_default_scores_stay() -> None:

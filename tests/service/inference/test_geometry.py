@@ -9,9 +9,11 @@ from service.inference.geometry import (
     PADDING,
     Crop,
     Pyramid,
+    agreed_box,
     letterbox,
     non_maximum_suppression,
     overlaps,
+    tight_box,
 )
 from service.inference.hands import Box
 
@@ -195,3 +197,23 @@ def test_crop_agrees_with_a_plain_resize() -> None:
     cropped = Crop(0, 0, 150, 96).cut(Pyramid(image)).astype(int)
     resized = cv2.resize(image, (96, 96), interpolation=cv2.INTER_LINEAR).astype(int)
     assert abs(cropped - resized)[2:-2, 2:-2].max() <= 3  # warpAffine's coordinates have 1/32 pixel
+
+
+def test_a_tight_box_is_never_empty() -> None:
+    assert tight_box(np.full((21, 2), 5, np.float32)).corners == (5, 5, 6, 6)
+
+
+def test_a_box_is_midway_between_what_detector_and_keypoints_say() -> None:
+    keypoints = np.linspace([100, 60], [200, 110], 21).astype(
+        np.float32
+    )  # with 6 % of 100 px: 94, 54 to 206, 116
+    box = agreed_box(Box.from_corners(90, 70, 190, 130), keypoints, 640, 480)
+    assert box.corners == pytest.approx((92, 62, 198, 123))
+
+
+def test_keypoints_outside_of_the_picture_do_not_lead_the_box_there() -> None:
+    seen = Box.from_corners(0, 0, 50, 50)
+    half_outside = np.linspace([-80, 10], [40, 40], 21).astype(np.float32)
+    assert agreed_box(seen, half_outside, 640, 480).corners[0] == 0
+    outside = np.linspace([-80, -80], [-20, -20], 21).astype(np.float32)
+    assert agreed_box(seen, outside, 640, 480) == seen

@@ -3,10 +3,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from service.inference.geometry import tight_box
 from service.inference.hands import Box, Detection, Hand
-from service.inference.tracks import Handedness, Track, pairing_cost, tight_box
+from service.inference.tracks import Handedness, Track, pairing_cost
 
 SHAPE = np.array([(i % 5 / 4, i // 5 / 4) for i in range(21)], np.float32)  # 1 wide and 1 high
 SHAPE[20] = (0.5, 1.0)
@@ -210,8 +210,3 @@ def test_the_older_and_the_followed_track_is_cheaper() -> None:
     costs.append(pairing_cost(lost, hand(100, 100), 1.5))  # lost for longer
     assert costs == sorted(costs)
     assert len(set(costs)) == 4
-
-
-def test_a_tight_box_is_never_empty() -> None:
-    point: NDArray[np.float32] = np.full((21, 2), 5, np.float32)
-    assert tight_box(point).corners == (5, 5, 6, 6)

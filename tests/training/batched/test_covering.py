@@ -25,7 +25,9 @@ def test_a_hand_elsewhere_keeps_what_lies_around_its_bones() -> None:
         columns, rows = (points * SIZE).long().unbind(1)
         on_hand = picture[:, rows, columns]
         assert on_hand.max() < 0.45  # the hand, in another light
-        assert torch.allclose(on_hand, on_hand[:, :1].expand_as(on_hand), atol=0.15)  # the same light everywhere
+        assert torch.allclose(
+            on_hand, on_hand[:, :1].expand_as(on_hand), atol=0.15
+        )  # the same light everywhere
         corners = picture[0, [0, 0, -1, -1], [0, -1, 0, -1]]
         assert (corners > 0.85).sum() >= 3  # the other place; the arm may reach a corner
 

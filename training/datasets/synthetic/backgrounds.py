@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Self
 
 import cv2
 import numpy as np
@@ -55,6 +56,12 @@ class Backgrounds:
         self.files = tuple(files)
         self.hand_free = frozenset(path.resolve() for path in hand_free)
         self.free_files = tuple(path for path in self.files if self._known_free(path))
+
+    @classmethod
+    def of_training(cls, root: Path, behind: Sequence[str], hand_free: Sequence[str]) -> Self:
+        """Those of scenes that are trained on: folders of the data folder `root`, without the photos of hold-outs."""
+        free = [root / name for name in hand_free]
+        return cls([*(root / name for name in behind), *free], hand_free=free, exclude=held_out)
 
     def fingerprint(self) -> str:
         """A short hash of which pictures these are, by name and size."""

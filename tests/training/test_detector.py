@@ -1,0 +1,59 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from training.detector import DetectorTask
+from training.recipe import load_recipe
+
+SIZE = 128
+
+
+@pytest.fixture
+def task(root: Path, tmp_path: Path) -> DetectorTask:
+    """The default detector's recipe, with pasted hands alone, on four photos with hands and two without."""
+    photos = root / "tests" / "photos"
+    content = json.loads((photos / "labels.json").read_text())
+    for image in content["images"]:
+        image["file_name"] = str(photos / image["file_name"])
+    (tmp_path / "hands").mkdir()
+    (tmp_path / "hands" / "val.json").write_text(json.dumps(content))
+    for folder, names in (
+        ("backgrounds", ("a.png", "b.png", "c.png", "d.png")),
+        ("negatives", ("none.png",)),
+    ):
+        (tmp_path / folder).mkdir()
+        for number, name in enumerate(names):
+            grey = np.full((150, 200, 3), 30 * (number + 1), np.uint8)
+            cv2.imwrite(str(tmp_path / folder / name), grey)
+    changes = [
+        'data.photos=["hands/val.json"]',
+        "data.share={single=0, mosaic=0, scene=0, pasted=1, empty=0}",
+        'data.false_hands=""',
+    ]
+    recipe = load_recipe(root / "training" / "recipes" / "default-detector.toml", changes)
+    return DetectorTask(recipe, tmp_path, tmp_path / "cache")
+
+
+def test_pasted_hands_are_targets_in_front_of_other_places(task: DetectorTask) -> None:
+    samples = [task.sample(number, SIZE) for number in range(40)]
+    hands = [int((sample["centre"] == 1).sum()) for sample in samples]
+    assert set(hands) <= {0, 1, 2, 3}
+    assert sum(count > 0 for count in hands) > 25
+    assert 0 in hands  # now and then something else has the shape of a hand
+    for sample, count in zip(samples, hands, strict=True):
+        assert sample["image"].shape == (SIZE, SIZE, 3)
+        assert sample["box_weight"].sum() == pytest.approx(
+            count, abs=0.6
+        )  # one for each, less where one hides another
+    # Nobody looked for hands in backgrounds, but in negatives.
+    unlabelled = [float(sample["unlabelled"].mean()) for sample in samples]
+    assert set(unlabelled) == {0.0, 1.0}
+
+
+def test_the_same_sample_comes_again(task: DetectorTask) -> None:
+    first, again, other = task.sample(3, SIZE), task.sample(3, SIZE), task.sample(4, SIZE)
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    assert not np.array_equal(first["image"], other["image"])
