@@ -23,7 +23,9 @@ def test_each_of_the_three_scores_counts_and_the_presence_least() -> None:
 def test_nothing_is_certain() -> None:
     assert 0.999 < combined_score(1, 1, 1) < 1
     assert 0 < combined_score(0, 0, 0) < 0.001
-    assert combined_score(0.2, 1, 0.2) < 0.5  # a network that is as sure as its numbers go does not decide alone
+    assert (
+        combined_score(0.2, 1, 0.2) < 0.5
+    )  # a network that is as sure as its numbers go does not decide alone
 
 
 def test_by_default_scores_stay() -> None:
