@@ -52,4 +52,4 @@ def logit(p: float) -> float:
 
 def expit(x: float) -> float:
     """The probability that has these log-odds."""
-    return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
+    return 0.0 if x < -700 else 1 / (1 + math.exp(-x))  # no number stays none

@@ -23,9 +23,13 @@ def test_each_of_the_three_scores_counts_and_the_presence_least() -> None:
 def test_nothing_is_certain() -> None:
     assert 0.999 < combined_score(1, 1, 1) < 1
     assert 0 < combined_score(0, 0, 0) < 0.001
-    assert (
-        combined_score(0.2, 1, 0.2) < 0.5
-    )  # a network that is as sure as its numbers go does not decide alone
+    assert combined_score(0.2, 1, 0.2) < 0.5  # a network as sure as its numbers go does not decide alone
+
+
+def test_no_number_stays_none() -> None:
+    """A broken network must not look like one that sees no hand."""
+    assert math.isnan(combined_score(0.9, math.nan, 0.9))
+    assert math.isnan(Calibration(2.0, 1.0)(math.nan))
 
 
 def test_by_default_scores_stay() -> None:

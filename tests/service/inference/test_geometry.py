@@ -204,9 +204,8 @@ def test_a_tight_box_is_never_empty() -> None:
 
 
 def test_a_box_is_midway_between_what_detector_and_keypoints_say() -> None:
-    keypoints = np.linspace([100, 60], [200, 110], 21).astype(
-        np.float32
-    )  # with 6 % of 100 px: 94, 54 to 206, 116
+    keypoints = np.linspace([100, 60], [200, 110], 21).astype(np.float32)
+    # The keypoints' box, with 6 % of 100 px on each side: 94, 54, 206, 116.
     box = agreed_box(Box.from_corners(90, 70, 190, 130), keypoints, 640, 480)
     assert box.corners == pytest.approx((92, 62, 198, 123))
 
