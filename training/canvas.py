@@ -14,6 +14,7 @@ GREY = 127  # what serving pads pictures with
 # A hand cut off by the picture's edge counts if this much of its box is left; with less it is neither hand nor not.
 _VISIBLE = 0.45
 _MIN_SIDE = 5.0
+LARGEST_SCALE = 2.6  # by how much a photo of a hand may grow
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +135,7 @@ def photo_matrix(
     scale = fit * math.exp(rng.uniform(-0.35, 0.5)) if whole else hand_side / side
     if rng.random() < 0.85:
         scale = max(scale, max(width / columns, height / rows) * rng.uniform(0.85, 1.1))
-    scale = min(scale, 2.6, 0.99 * max(width, height) / side)
+    scale = min(scale, LARGEST_SCALE, 0.99 * max(width, height) / side)
     angle = float(np.clip(rng.normal(0, 0.2), -0.55, 0.55)) if rng.random() < 0.6 else 0.0
     matrix = square_crop_matrix(focus, 1.0, 1, angle, bool(rng.random() < 0.5))
     stretch = math.exp(rng.uniform(-0.12, 0.12))

@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from service.inference.geometry import overlaps
 from training.augment import Image, square_crop_matrix, stretched, transform, warp
 from training.batched.covering import BONES, FINGER, PALM, PALM_BONES, PALM_WIDTH, WRIST
-from training.canvas import Canvas, transform_box
+from training.canvas import LARGEST_SCALE, Canvas, transform_box
 from training.datasets.types import HandLabel, LabelledImage
 from training.evaluate import known_keypoints
 
-LARGEST_SCALE = 2.6  # by how much a hand may grow
-MOST_OVERLAP = 0.3  # of the smaller box, between two hands
+_MOST_OVERLAP = 0.3  # of the smaller box, between two hands
 _FOREARM = (0.2, 1.4)  # how much of the forearm comes along, in palms
 _EDGE = (0.4, 3.0)  # spread of the blur between hand and place, in pixels
 _TURN = 0.5  # spread of the angles in radians
@@ -86,7 +86,8 @@ def paste(canvas: Canvas, cut: CutOut, rng: np.random.Generator) -> bool:
 
     Returns whether it was drawn.
     """
-    if any(_overlap(cut.box, target.box) > MOST_OVERLAP for target in canvas.targets):
+    others = np.array([target.box for target in canvas.targets]).reshape(-1, 4)
+    if (overlaps(cut.box, others)[1] > _MOST_OVERLAP).any():
         return False
     _blend(canvas, cut.picture, cut.mask, rng)
     canvas.add(cut.box, (0, 0, canvas.size, canvas.size))
@@ -107,10 +108,3 @@ def _blend(canvas: Canvas, picture: Image, mask: NDArray[np.float32], rng: np.ra
     there = np.s_[y : y + height, x : x + width]
     behind, share = canvas.image[there].astype(np.float32), mask[there][..., None]
     canvas.image[there] = behind + (np.minimum(picture[there] * light, 255) - behind) * share + 0.5
-
-
-def _overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """The share of the smaller of two boxes (4,) x0, y0, x1, y1 that the other one covers."""
-    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    smaller = min(float((box[2:] - box[:2]).prod()) for box in (a, b))
-    return float(np.maximum(sides, 0).prod()) / max(smaller, 1e-6)

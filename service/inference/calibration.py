@@ -14,7 +14,7 @@ def combined_score(detection: float, presence: float, keypoints: float) -> float
     "is there a hand" and its keypoints (the mean of their scores) say; all in [0, 1].
     """
     weighted = ((_DETECTION, detection), (_PRESENCE, presence), (_KEYPOINTS, keypoints))
-    return expit(sum(weight * logit(min(max(score, _EDGE), 1 - _EDGE)) for weight, score in weighted))
+    return _expit(sum(weight * _logit(min(max(score, _EDGE), 1 - _EDGE)) for weight, score in weighted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +36,18 @@ class Calibration:
 
     def __call__(self, score: float) -> float:
         """The probability that belongs to a score in [0, 1]."""
-        return expit(self.slope * logit(score) + self.offset)
+        return _expit(self.slope * _logit(score) + self.offset)
 
     def inverse(self, probability: float) -> float:
         """The score that a probability in [0, 1] belongs to."""
-        return expit((logit(probability) - self.offset) / self.slope)
+        return _expit((_logit(probability) - self.offset) / self.slope)
 
 
-def logit(p: float) -> float:
-    """Log-odds of a probability."""
+def _logit(p: float) -> float:
     if p <= 0:
         return -math.inf
     return math.inf if p >= 1 else math.log(p / (1 - p))
 
 
-def expit(x: float) -> float:
-    """The probability that has these log-odds."""
-    return 0.0 if x < -700 else 1 / (1 + math.exp(-x))  # no number stays none
+def _expit(x: float) -> float:
+    return 0.0 if x < -700 else 1 / (1 + math.exp(-x))  # NaN stays NaN

@@ -180,7 +180,7 @@ def _rotation(angle: float) -> NDArray[np.float64]:
     return np.array([[cosine, -sine], [sine, cosine]])
 
 
-def overlaps(box: NDArray[np.float32], others: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+def overlaps(box: NDArray[np.floating], others: NDArray[np.floating]) -> tuple[NDArray[np.floating], ...]:
     """Intersection over union, and intersection over the smaller area, of one box with (N, 4) others: two
     (N,) arrays.
     """

@@ -13,7 +13,7 @@ SIZE = 128
 
 @pytest.fixture
 def task(root: Path, tmp_path: Path) -> DetectorTask:
-    """The default detector's recipe, with pasted hands alone, on four photos with hands and two without."""
+    """The default detector's recipe with pasted hands alone: four photos with hands, four backgrounds, one negative."""
     photos = root / "tests" / "photos"
     content = json.loads((photos / "labels.json").read_text())
     for image in content["images"]:
