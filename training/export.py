@@ -1,16 +1,12 @@
 """Writes a checkpoint folder: weights, ONNX graph and card; refuses a graph that disagrees with the weights."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
-from torch import Tensor, nn
 
 from service.engines.onnx import OnnxDetector, OnnxPose
 from service.inference.geometry import STRIDE, Pyramid, letterbox
@@ -32,37 +28,19 @@ from training.evaluate import (
     torch_detector,
     torch_pose,
 )
+from training.graphs import write_graph
 from training.norms import fold_norms, state_with_norms
 from training.recipe import Recipe
 from training.reference_export import export_reference
 
 # The largest difference between ONNX and torch that is still the same network, in input pixels.
 MAX_DIFFERENCE = 0.1
-_LARGE = 1024  # numbers in a tensor that is worth storing in half precision
 
 _COMMAND = "python -m training evaluate"
 
 
 class ExportError(ValueError):
     """The exported graph does not compute what the network computes."""
-
-
-class _Detect(nn.Module):
-    def __init__(self, network: HandDetector) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return self.network.detect(images)
-
-
-class _Estimate(nn.Module):
-    def __init__(self, network: HandPose) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
-        return self.network.estimate(crops)
 
 
 def export_run(weights: Sequence[Path], folder: Path | None, data: Path) -> Checkpoint:
@@ -142,65 +120,6 @@ def export(
         checkpoint = write_card(staged, card)
         compare(network, checkpoint, pictures)
     return Checkpoint.load(folder)
-
-
-def write_graph(network: HandDetector | HandPose, path: Path, pictures: NDArray[np.uint8]) -> None:
-    """Export to ONNX, computing in float32, with a dynamic batch, and for a detector dynamic sides.
-
-    Batch norms are folded into the convolutions.
-    """
-    batch = torch.export.Dim("batch", min=1, max=4096)
-    dynamic: dict[int, Any] = {0: batch}
-    if isinstance(network, HandDetector):
-        module: nn.Module = _Detect(network)
-        inputs, outputs = "images", ["boxes", "scores"]
-        dynamic[1] = STRIDE * torch.export.Dim("rows", min=2, max=64)
-        dynamic[2] = STRIDE * torch.export.Dim("columns", min=2, max=64)
-    else:
-        module, inputs, outputs = (
-            _Estimate(network),
-            "crops",
-            ["keypoints", "scores", "hand", "right", "depth"],
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module,
-            (torch.from_numpy(pictures[:2]),),
-            path,
-            input_names=[inputs],
-            output_names=outputs,
-            dynamic_shapes={inputs: dynamic},
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    model = onnx.load(path)
-    _store_in_half(model)
-    model.producer_name, model.producer_version, model.doc_string = "handpose", "", ""
-    onnx.save(model, path)
-
-
-def _store_in_half(model: onnx.ModelProto) -> None:
-    """Keep large weights in half precision where nothing is lost by that, and cast them up: half the file. What loads
-    the graph does that once, so that it computes the same as before, as fast as before.
-    """
-    graph = model.graph
-    casts = []
-    for weight in graph.initializer:
-        if weight.data_type != onnx.TensorProto.FLOAT or np.prod(weight.dims) < _LARGE:
-            continue
-        value = numpy_helper.to_array(weight)
-        half = value.astype(np.float16)
-        if np.array_equal(half.astype(np.float32), value):
-            name = weight.name
-            weight.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
-            casts.append(
-                helper.make_node("Cast", [weight.name], [name], f"{name}_cast", to=onnx.TensorProto.FLOAT)
-            )
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
 
 
 def compare(network: HandDetector | HandPose, checkpoint: Checkpoint, pictures: NDArray[np.uint8]) -> float:

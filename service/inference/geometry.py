@@ -86,9 +86,8 @@ def letterbox(pyramid: Pyramid, size: int, multiple: int = STRIDE) -> tuple[Imag
     rows, columns = (-(-side // multiple) * multiple for side in (new_height, new_width))
     padded = np.full((rows, columns, 3), PADDING, np.uint8)
     left, top = (columns - new_width) // 2, (rows - new_height) // 2
-    padded[top : top + new_height, left : left + new_width] = cv2.resize(
-        source, (new_width, new_height), interpolation=cv2.INTER_LINEAR
-    )
+    shown = padded[top : top + new_height, left : left + new_width]
+    cv2.resize(source, (new_width, new_height), shown, interpolation=cv2.INTER_LINEAR)
     # A halving may leave out a last row or column: what is shown is `factor` times the source.
     shown_width, shown_height = source.shape[1] * factor, source.shape[0] * factor
     return padded, Letterbox(new_width / shown_width, new_height / shown_height, left, top)
@@ -136,11 +135,15 @@ class Crop:
         shrink = self.side / self.size
         image, factor = pyramid.at(shrink)
         step = shrink / factor  # pixels of `image` from one pixel of the crop to the next
-        axes = _rotation(self.turn) * step
-        corner = np.array([self.x, self.y]) / factor + axes @ [0.5, 0.5] - 0.5
+        cosine, sine = step * math.cos(self.turn), step * math.sin(self.turn)
         crop = cv2.warpAffine(
             image,
-            np.column_stack([axes, corner]),
+            np.array(
+                [
+                    [cosine, -sine, self.x / factor + (cosine - sine) / 2 - 0.5],
+                    [sine, cosine, self.y / factor + (cosine + sine) / 2 - 0.5],
+                ]
+            ),
             (self.size, self.size),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_CONSTANT,
@@ -157,8 +160,8 @@ class Crop:
 
 def tight_box(keypoints: NDArray[np.floating]) -> Box:
     """The box from the outermost keypoints to the opposite ones, never thinner than a pixel."""
-    low, high = keypoints.min(axis=0), keypoints.max(axis=0)
-    return Box.from_corners(*low, *np.maximum(high, low + 1))
+    (x0, y0), (x1, y1) = keypoints.min(axis=0).tolist(), keypoints.max(axis=0).tolist()
+    return Box.from_corners(x0, y0, max(x1, x0 + 1), max(y1, y0 + 1))
 
 
 def agreed_box(box: Box, keypoints: NDArray[np.float32], width: int, height: int) -> Box:
@@ -167,11 +170,13 @@ def agreed_box(box: Box, keypoints: NDArray[np.float32], width: int, height: int
     """
     tight = tight_box(keypoints)
     margin = _BOX_MARGIN * tight.side
-    around = np.array(tight.corners) + np.array([-margin, -margin, margin, margin])
-    around = np.clip(around, 0, [width, height, width, height])
-    if (around[2:] <= around[:2]).any():
+    x0, y0, x1, y1 = tight.corners
+    x0, y0 = max(x0 - margin, 0.0), max(y0 - margin, 0.0)
+    x1, y1 = min(x1 + margin, width), min(y1 + margin, height)
+    if x1 <= x0 or y1 <= y0:
         return box
-    return Box.from_corners(*(np.array(box.corners) + around) / 2)
+    midway = [(a + b) / 2 for a, b in zip(box.corners, (x0, y0, x1, y1), strict=True)]
+    return Box.from_corners(*midway)
 
 
 def _rotation(angle: float) -> NDArray[np.float64]:

@@ -200,17 +200,13 @@ class Pipeline:
         fitted, placing = letterbox(pyramid, size)
         raw = self.detector_engine(fitted[None])  # (1, K, 4), (1, K)
         likely = raw.scores[0] >= self.thresholds.detection
-        boxes, scores = placing.to_picture(raw.boxes[0][likely]), np.clip(raw.scores[0][likely], 0.0, 1.0)
-        boxes[:, 0::2] = np.clip(boxes[:, 0::2], 0, width)
-        boxes[:, 1::2] = np.clip(boxes[:, 1::2], 0, height)
-        visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-        boxes, scores = boxes[visible], scores[visible]
-        return _best_of(
-            [
-                Detection(Box.from_corners(*box), float(score))
-                for box, score in zip(boxes, scores, strict=True)
-            ]
-        )
+        boxes, scores = placing.to_picture(raw.boxes[0][likely]).tolist(), raw.scores[0][likely].tolist()
+        found = []
+        for (x0, y0, x1, y1), score in zip(boxes, scores, strict=True):
+            x0, y0, x1, y1 = max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height)
+            if x1 > x0 and y1 > y0:
+                found.append(Detection(Box.from_corners(x0, y0, x1, y1), min(score, 1.0)))
+        return _best_of(found)
 
     def _pose(self, pyramid: Pyramid, detections: Sequence[Detection]) -> list[Hand]:
         size = self.pose_engine.input_size
@@ -248,8 +244,7 @@ class Pipeline:
         for i, (detection, crop) in enumerate(zip(detections, crops, strict=True)):
             keypoints = crop.to_picture(poses.keypoints[i])
             keypoint_scores = np.clip(poses.scores[i], 0.0, 1.0)
-            presence = float(np.clip(poses.hand[i], 0.0, 1.0))
-            right = float(np.clip(poses.right[i], 0.0, 1.0))
+            presence, right = _probability(poses.hand[i]), _probability(poses.right[i])
             right = 1.0 - right if crop.mirrored else right
             hands.append(
                 Hand(
@@ -274,6 +269,11 @@ def check_image(image: Image) -> Image:
     if not image.size:
         raise ValueError("the image has no pixels")
     return image
+
+
+def _probability(answer: np.float32) -> float:
+    """What a network answered, within [0, 1] whatever its precision."""
+    return min(max(float(answer), 0.0), 1.0)
 
 
 def _best_of(found: Sequence[Detection]) -> list[Detection]:

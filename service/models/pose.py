@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from service.models.efficientnet import EfficientNetLite, Variant
 from service.models.heatmaps import find_modes
 from service.models.keypoints import KEYPOINT_NAMES
-from service.models.layers import FeaturePyramid, WideBlock, normalise, separable, start_at_nothing
+from service.models.layers import FeaturePyramid, Mean, WideBlock, normalise, separable, start_at_nothing
 
 STRIDE = 4
 _CONTEXT = 128  # channels of the coarse maps in which the hand is seen as a whole
@@ -64,8 +64,8 @@ class HandPose(nn.Module):
             nn.Conv2d(coarse, 256, 1, bias=False),
             nn.BatchNorm2d(256),
             nn.ReLU(inplace=True),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
+            nn.Flatten(2),
+            Mean(),
             nn.Linear(256, 2),
         )
         # Left or right, near or far show in what lies under each keypoint (palm or back, nail or crease) and in where

@@ -1,0 +1,144 @@
+"""ONNX graphs of the default networks: as torch writes them, then with less to do and half the size."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from onnxscript import ir
+from onnxscript.rewriter import rewrite
+from onnxscript.rewriter.pattern import RewriteRule
+from torch import Tensor, nn
+
+from service.inference.geometry import STRIDE
+from service.models.detector import HandDetector
+from service.models.layers import PIXEL_MEAN, PIXEL_SCALE
+from service.models.pose import HandPose
+
+_LARGE = 1024  # numbers in a tensor that is worth storing in half precision
+
+
+class _Detect(nn.Module):
+    def __init__(self, network: HandDetector) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return self.network.detect(images)
+
+
+class _Estimate(nn.Module):
+    def __init__(self, network: HandPose) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        return self.network.estimate(crops)
+
+
+def write_graph(network: HandDetector | HandPose, path: Path, pictures: NDArray[np.uint8]) -> None:
+    """Export to ONNX, computing in float32, with a dynamic batch, and for a detector dynamic sides.
+
+    Batch norms are folded into the convolutions.
+    """
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    dynamic: dict[int, Any] = {0: batch}
+    if isinstance(network, HandDetector):
+        module: nn.Module = _Detect(network)
+        inputs, outputs = "images", ["boxes", "scores"]
+        dynamic[1] = STRIDE * torch.export.Dim("rows", min=2, max=64)
+        dynamic[2] = STRIDE * torch.export.Dim("columns", min=2, max=64)
+    else:
+        module, inputs, outputs = (
+            _Estimate(network),
+            "crops",
+            ["keypoints", "scores", "hand", "right", "depth"],
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            (torch.from_numpy(pictures[:2]),),
+            path,
+            input_names=[inputs],
+            output_names=outputs,
+            dynamic_shapes={inputs: dynamic},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    model = rewrite(onnx.load(path), pattern_rewrite_rules=_SIMPLER)
+    _store_in_half(model)
+    model.producer_name, model.producer_version, model.doc_string = "handpose", "", ""
+    onnx.save(model, path)
+
+
+def _normalised(op: Any, pixels: Any) -> Any:
+    floats = op.Cast(pixels, to=onnx.TensorProto.FLOAT)
+    return op.Div(op.Sub(floats, PIXEL_MEAN), PIXEL_SCALE)
+
+
+def _dequantised(op: Any, pixels: Any) -> Any:
+    """The same numbers in one pass over the picture rather than three."""
+    scale = op.Constant(value=ir.tensor(np.array(1 / PIXEL_SCALE, np.float32)))
+    mean = op.Constant(value=ir.tensor(np.array(PIXEL_MEAN, np.uint8)))
+    return op.DequantizeLinear(pixels, scale, mean)
+
+
+def _two_convolutions(op: Any, x: Any, first: Any, bias: Any, second: Any, other_bias: Any) -> Any:
+    return op.Conv(op.Conv(x, first, bias), second, other_bias)
+
+
+def _are_one(context: Any, first: ir.Value, second: ir.Value, **others: Any) -> bool:
+    """Two 1×1 convolutions with nothing in between are one, which here multiplies less than both."""
+    if first.const_value is None or second.const_value is None:
+        return False
+    (between, inputs, *kernel), (outputs, _, *other) = first.const_value.shape, second.const_value.shape
+    return [*kernel, *other] == [1, 1, 1, 1] and outputs * inputs < between * (inputs + outputs)
+
+
+def _one_convolution(
+    op: Any, x: Any, first: ir.Value, bias: ir.Value, second: ir.Value, other_bias: ir.Value
+) -> Any:
+    a, b, c, d = (value.const_value.numpy().astype(float) for value in (first, bias, second, other_bias))
+    a, c = a[:, :, 0, 0], c[:, :, 0, 0]
+    weight, offset = (c @ a)[:, :, None, None].astype(np.float32), (c @ b + d).astype(np.float32)
+    return op.Conv(
+        x,
+        op.initializer(ir.tensor(weight), f"{second.name}_merged"),
+        op.initializer(ir.tensor(offset), f"{other_bias.name}_merged"),
+    )
+
+
+_SIMPLER = (
+    RewriteRule(_normalised, _dequantised),
+    RewriteRule(_two_convolutions, _one_convolution, _are_one),
+)
+
+
+def _store_in_half(model: onnx.ModelProto) -> None:
+    """Keep large weights in half precision where nothing is lost by that, and cast them up: half the file. What loads
+    the graph does that once, so that it computes the same as before, as fast as before.
+    """
+    graph = model.graph
+    casts = []
+    for weight in graph.initializer:
+        if weight.data_type != onnx.TensorProto.FLOAT or np.prod(weight.dims) < _LARGE:
+            continue
+        value = numpy_helper.to_array(weight)
+        half = value.astype(np.float16)
+        if np.array_equal(half.astype(np.float32), value):
+            name = weight.name
+            weight.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
+            casts.append(
+                helper.make_node("Cast", [weight.name], [name], f"{name}_cast", to=onnx.TensorProto.FLOAT)
+            )
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
