@@ -71,10 +71,15 @@ def write_graph(network: HandDetector | HandPose, path: Path, pictures: NDArray[
             external_data=False,
             verbose=False,
         )
-    model = rewrite(onnx.load(path), pattern_rewrite_rules=_SIMPLER)
+    model = simplified(onnx.load(path))
     _store_in_half(model)
     model.producer_name, model.producer_version, model.doc_string = "handpose", "", ""
     onnx.save(model, path)
+
+
+def simplified(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A graph that computes the same, up to rounding, with less to do."""
+    return rewrite(model, pattern_rewrite_rules=_SIMPLER)
 
 
 def _normalised(op: Any, pixels: Any) -> Any:
@@ -140,5 +145,3 @@ def _store_in_half(model: onnx.ModelProto) -> None:
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
-
-
