@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from service.engines.base import PoseEngine
 from service.inference.geometry import CROP_FACTOR
-from service.inference.hands import Box, Hand
+from service.inference.hands import Box, Hand, side_of
 from service.inference.looks import merge_looks
 from training.augment import square_crop_matrix, transform, warp
 from training.datasets.coco import CocoHands
@@ -63,14 +63,14 @@ def look_closely(engine: PoseEngine, image: NDArray[np.uint8], label: HandLabel)
     poses = engine(np.stack([warp(image, matrix, engine.input_size) for matrix in matrices]))
     looks = []
     for i, (_, _, mirror) in enumerate(views):
-        right = float(1 - poses.right[i] if mirror else poses.right[i])
+        handedness, handedness_score = side_of(float(1 - poses.right[i] if mirror else poses.right[i]))
         looks.append(
             Hand(
                 box=Box(*box),
                 score=float(poses.hand[i]),
                 presence=float(poses.hand[i]),
-                handedness="right" if right >= 0.5 else "left",
-                handedness_score=max(right, 1 - right),
+                handedness=handedness,
+                handedness_score=handedness_score,
                 keypoints=transform(poses.keypoints[i], cv2.invertAffineTransform(matrices[i])).astype(
                     np.float32
                 ),

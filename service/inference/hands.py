@@ -65,6 +65,11 @@ class Detection:
         _check_probability("score", self.score)
 
 
+def side_of(right: float) -> tuple[Label, float]:
+    """The likelier label and its probability, by the probability of a right hand in [0, 1]."""
+    return ("right", right) if right >= 0.5 else ("left", 1.0 - right)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Hand:
     """One hand of a picture.
@@ -106,6 +111,11 @@ class Hand:
             raise ValueError(f"handedness must be left or right, not {self.handedness}")
         for name in ("score", "presence", "handedness_score"):
             _check_probability(name, getattr(self, name))
+
+    @property
+    def right(self) -> float:
+        """The probability that it is a right hand, in [0, 1]."""
+        return self.handedness_score if self.handedness == "right" else 1.0 - self.handedness_score
 
     def mirrored(self) -> Self:
         """The same hand with its handedness swapped: for pictures mirrored before they were sent."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from service.inference.hands import Detection, Hand
+from service.inference.hands import Detection, Hand, side_of
 
 _SURE = 0.45  # the score from which on a detection is taken for a hand
 _SMALL, _LARGE = 0.3, 0.4  # hands, in shares of the picture's longer side
@@ -48,21 +48,17 @@ def merge_looks(looks: Sequence[Hand]) -> Hand:
     chosen = weights[group, :, np.arange(group.size)]  # (21, L)
     total = chosen.sum(axis=1)
     keypoints = np.einsum("kl,lkc->kc", chosen, points) / total[:, None]
-    right = float(np.mean([_right(hand) for hand in looks]))
+    handedness, handedness_score = side_of(float(np.mean([hand.right for hand in looks])))
     return replace(
         looks[0],
         score=float(np.mean([hand.score for hand in looks])),
         presence=float(np.mean([hand.presence for hand in looks])),
         keypoints=keypoints.astype(np.float32),
         keypoint_scores=np.minimum(total / len(looks), 1.0).astype(np.float32),
-        handedness="right" if right >= 0.5 else "left",
-        handedness_score=max(right, 1.0 - right),
+        handedness=handedness,
+        handedness_score=handedness_score,
         depth=_mean_depth(looks),
     )
-
-
-def _right(hand: Hand) -> float:
-    return hand.handedness_score if hand.handedness == "right" else 1.0 - hand.handedness_score
 
 
 def _mean_depth(looks: Sequence[Hand]) -> NDArray[np.float32] | None:

@@ -21,7 +21,7 @@ from service.engines.factory import Runtime, load_pair
 from service.engines.loaded import LoadedModel
 from service.inference.calibration import Calibration, combined_score
 from service.inference.geometry import Crop, Image, Pyramid, agreed_box, letterbox, non_maximum_suppression
-from service.inference.hands import Box, Detection, Hand
+from service.inference.hands import Box, Detection, Hand, side_of
 from service.inference.looks import large, merge_looks, worth_closer_look, worth_farther_look
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
@@ -245,14 +245,14 @@ class Pipeline:
             keypoints = crop.to_picture(poses.keypoints[i])
             keypoint_scores = np.clip(poses.scores[i], 0.0, 1.0)
             presence, right = _probability(poses.hand[i]), _probability(poses.right[i])
-            right = 1.0 - right if crop.mirrored else right
+            handedness, handedness_score = side_of(1.0 - right if crop.mirrored else right)
             hands.append(
                 Hand(
                     box=detection.box,
                     score=combined_score(detection.score, presence, float(keypoint_scores.mean())),
                     presence=presence,
-                    handedness="right" if right >= 0.5 else "left",
-                    handedness_score=max(right, 1.0 - right),
+                    handedness=handedness,
+                    handedness_score=handedness_score,
                     keypoints=keypoints,
                     keypoint_scores=keypoint_scores,
                     depth=None if poses.depth is None else poses.depth[i] * np.float32(crop.side / crop.size),

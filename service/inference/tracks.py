@@ -48,11 +48,6 @@ _SAME_HAND = 0.3  # … less likely than this the same of left and right: it mus
 _REACH_OTHER = 0.5  # … this near, since one frame may be wrong about left and right
 
 
-def right_probability(hand: Hand) -> float:
-    """The probability that it is a right hand, in [0, 1]."""
-    return hand.handedness_score if hand.handedness == "right" else 1 - hand.handedness_score
-
-
 class Handedness:
     """Which hand it is, from all frames: the mean log-odds, each frame's weight fading with its age."""
 
@@ -123,7 +118,7 @@ class Track:
         self.detection_score = detection.score
         self.unconfirmed = 0  # how often in a row the detector looked and did not see it
         self.handedness = Handedness()
-        self.handedness.add(right_probability(hand), 0.0)
+        self.handedness.add(hand.right, 0.0)
         self.filter = KeypointFilter()
         tight = tight_box(hand.keypoints)
         self._last = self.trusted = Sighting(hand, timestamp, np.zeros(2, np.float32), tight.side)
@@ -175,7 +170,7 @@ class Track:
             velocity = velocity + _share(elapsed, _VELOCITY_SECONDS) * (
                 moved / np.float32(elapsed) - velocity
             )
-        self.handedness.add(right_probability(hand), elapsed)
+        self.handedness.add(hand.right, elapsed)
         self.score += _share(elapsed, _SCORE_SECONDS) * (hand.score - self.score)
         self._margins = self._margins + _share(elapsed, _MARGIN_SECONDS) * (BOX_MARGIN - self._margins)
         self._last = Sighting(hand, timestamp, velocity, tight_box(hand.keypoints).side)
@@ -259,8 +254,8 @@ def pairing_cost(track: Track, hand: Hand, timestamp: float) -> float:
     difference = hand.keypoints - track.predict(timestamp)  # (21, 2)
     centre = difference.mean(axis=0)
     distance = float(np.linalg.norm(centre)) / max(size, track.size)
-    same = track.handedness.right * right_probability(hand)
-    same += (1 - track.handedness.right) * (1 - right_probability(hand))
+    same = track.handedness.right * hand.right
+    same += (1 - track.handedness.right) * (1 - hand.right)
     reach = min(_REACH + _REACH_SPEED * unseen, _REACH_MOST)
     if unseen > _SHORT_SECONDS and same < _SAME_HAND:
         reach = _REACH_OTHER
