@@ -1,5 +1,6 @@
 """Batches for the pose network, drawn and changed at random where the network is."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,8 @@ from training.batched.windows import GrowingWindows, Windows, whole
 from training.datasets.synthetic import RenderedPool
 from training.datasets.types import LabelledImage
 from training.loading import Batch
+
+log = logging.getLogger(__name__)
 
 _ELSEWHERE = (
     0.35  # share of the photos' hands, where all keypoints are known, that are cut out and put somewhere else
@@ -124,31 +127,50 @@ def rendered_windows(
 
     Waits until there are `least` pictures; all that are there by then are taken in before it returns. A run is
     repeatable to the last bit only with a pool that was full when it started. Raises RuntimeError if the whole crew
-    ends before there are so many.
+    ends before there are so many; if it ends later, with pictures missing, that is logged as an error.
     """
     least = min(least, len(pool))
     while int(pool.filled().sum()) < least:
-        if crew and not any(worker.is_alive() for worker in crew) and int(pool.filled().sum()) < least:
+        if _ended(crew) and int(pool.filled().sum()) < least:
             raise RuntimeError(f"the processes that render into {pool.path} ended early")
         time.sleep(_WAIT)
     taken = pool.filled()
     windows = _from_pool(pool, np.flatnonzero(taken), device, threads)
     growing = GrowingWindows(windows, len(pool), device)
     if not taken.all():
-        threading.Thread(target=_follow, args=(pool, taken, growing, device), daemon=True).start()
+        threading.Thread(target=_follow, args=(pool, crew, taken, growing, device), daemon=True).start()
     return growing
 
 
 def _follow(
-    pool: RenderedPool, taken: NDArray[np.bool_], growing: GrowingWindows, device: torch.device
+    pool: RenderedPool,
+    crew: Sequence[BaseProcess],
+    taken: NDArray[np.bool_],
+    growing: GrowingWindows,
+    device: torch.device,
 ) -> None:
     while not taken.all():
+        ended = _ended(crew)  # looked at first: what the crew did last is still taken in
         fresh = np.flatnonzero(pool.filled() & ~taken)[:_AT_ONCE]
         if len(fresh):
             growing.add(_from_pool(pool, fresh, device, 1))
             taken[fresh] = True
+        elif ended:
+            there = int(taken.sum())
+            log.error(
+                "the processes that render into %s ended early: %d of %d pictures",
+                pool.path,
+                there,
+                len(pool),
+            )
+            return
         else:
             time.sleep(_WAIT)
+
+
+def _ended(crew: Sequence[BaseProcess]) -> bool:
+    """Whether nobody renders any more; an empty crew is one that another process keeps."""
+    return bool(crew) and not any(worker.is_alive() for worker in crew)
 
 
 def _from_pool(pool: RenderedPool, numbers: NDArray[np.int64], device: torch.device, threads: int) -> Windows:

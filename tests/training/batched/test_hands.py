@@ -1,5 +1,6 @@
 import multiprocessing
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +90,19 @@ def test_a_crew_that_ends_early_is_an_error_rather_than_a_wait_for_ever(tmp_path
     gone.join(60)
     with pytest.raises(RuntimeError, match="ended early"):
         rendered_windows(pool, [gone], 2, CPU, threads=1)
+
+
+def test_a_crew_that_ends_in_the_middle_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pool = pool_at(tmp_path / "pool")
+    for i in range(4):
+        pool[i]
+    gone = multiprocessing.get_context("spawn").Process(target=print)
+    gone.start()
+    gone.join(60)
+    windows = rendered_windows(pool, [gone], 2, CPU, threads=1)
+    for _ in range(200):
+        if caplog.records:
+            break
+        time.sleep(0.05)
+    assert "ended early: 4 of 6 pictures" in caplog.text
+    assert len(windows) == 4
