@@ -22,22 +22,17 @@ from service.models.pose import HandPose
 _LARGE = 1024  # numbers in a tensor that is worth storing in half precision
 
 
-class _Detect(nn.Module):
-    def __init__(self, network: HandDetector) -> None:
+class _Served(nn.Module):
+    """What serving asks of a network, as its forward pass."""
+
+    def __init__(self, network: HandDetector | HandPose) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return self.network.detect(images)
-
-
-class _Estimate(nn.Module):
-    def __init__(self, network: HandPose) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
-        return self.network.estimate(crops)
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        if isinstance(self.network, HandDetector):
+            return self.network.detect(pictures)
+        return self.network.estimate(pictures)
 
 
 def write_graph(network: HandDetector | HandPose, path: Path, pictures: NDArray[np.uint8]) -> None:
@@ -45,35 +40,29 @@ def write_graph(network: HandDetector | HandPose, path: Path, pictures: NDArray[
 
     Batch norms are folded into the convolutions.
     """
-    batch = torch.export.Dim("batch", min=1, max=4096)
-    dynamic: dict[int, Any] = {0: batch}
+    dynamic: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=4096)}
     if isinstance(network, HandDetector):
-        module: nn.Module = _Detect(network)
         inputs, outputs = "images", ["boxes", "scores"]
         dynamic[1] = STRIDE * torch.export.Dim("rows", min=2, max=64)
         dynamic[2] = STRIDE * torch.export.Dim("columns", min=2, max=64)
     else:
-        module, inputs, outputs = (
-            _Estimate(network),
-            "crops",
-            ["keypoints", "scores", "hand", "right", "depth"],
-        )
+        inputs, outputs = "crops", ["keypoints", "scores", "hand", "right", "depth"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            module,
+            _Served(network),
             (torch.from_numpy(pictures[:2]),),
             path,
             input_names=[inputs],
             output_names=outputs,
-            dynamic_shapes={inputs: dynamic},
+            dynamic_shapes=(dynamic,),
             dynamo=True,
             external_data=False,
             verbose=False,
         )
     model = simplified(onnx.load(path))
     _store_in_half(model)
-    model.producer_name, model.producer_version, model.doc_string = "handpose", "", ""
+    _forget_origin(model)
     onnx.save(model, path)
 
 
@@ -145,3 +134,12 @@ def _store_in_half(model: onnx.ModelProto) -> None:
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def _forget_origin(model: onnx.ModelProto) -> None:
+    """Drop what the exporter notes of every node: the lines of Python it came from, with the paths of this machine."""
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *graph.value_info):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    model.producer_name, model.producer_version, model.doc_string = "handpose", "", ""
