@@ -19,6 +19,8 @@ from service.models.detector import HandDetector
 from service.models.layers import PIXEL_MEAN, PIXEL_SCALE
 from service.models.pose import HandPose
 
+# Attributes of a convolution that looks at every cell once.
+_EVERY_CELL: dict[str, Any] = {"group": 1, "strides": (1, 1), "pads": (0, 0, 0, 0)}
 _LARGE = 1024  # numbers in a tensor that is worth storing in half precision
 
 
@@ -84,7 +86,7 @@ def _dequantised(op: Any, pixels: Any) -> Any:
 
 
 def _two_convolutions(op: Any, x: Any, first: Any, bias: Any, second: Any, other_bias: Any) -> Any:
-    return op.Conv(op.Conv(x, first, bias), second, other_bias)
+    return op.Conv(op.Conv(x, first, bias, **_EVERY_CELL), second, other_bias, **_EVERY_CELL)
 
 
 def _are_one(context: Any, first: ir.Value, second: ir.Value, **others: Any) -> bool:
