@@ -135,15 +135,11 @@ class Crop:
         shrink = self.side / self.size
         image, factor = pyramid.at(shrink)
         step = shrink / factor  # pixels of `image` from one pixel of the crop to the next
-        cosine, sine = step * math.cos(self.turn), step * math.sin(self.turn)
+        (a, b), (c, d) = (_rotation(self.turn) * step).tolist()
+        x, y = self.x / factor + (a + b) / 2 - 0.5, self.y / factor + (c + d) / 2 - 0.5
         crop = cv2.warpAffine(
             image,
-            np.array(
-                [
-                    [cosine, -sine, self.x / factor + (cosine - sine) / 2 - 0.5],
-                    [sine, cosine, self.y / factor + (cosine + sine) / 2 - 0.5],
-                ]
-            ),
+            np.array([[a, b, x], [c, d, y]]),
             (self.size, self.size),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_CONSTANT,
@@ -156,6 +152,14 @@ class Crop:
         if self.mirrored:
             points = np.array([self.size, 0], np.float32) + points * np.array([-1, 1], np.float32)
         return np.asarray(points @ axes.T + np.array([self.x, self.y]), np.float32)
+
+
+def within(
+    corners: tuple[float, float, float, float], width: int, height: int
+) -> tuple[float, float, float, float]:
+    """The part of x0, y0, x1, y1 that lies in a picture; x1 <= x0 or y1 <= y0 if none does."""
+    x0, y0, x1, y1 = corners
+    return max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height)
 
 
 def tight_box(keypoints: NDArray[np.floating]) -> Box:
@@ -171,8 +175,7 @@ def agreed_box(box: Box, keypoints: NDArray[np.float32], width: int, height: int
     tight = tight_box(keypoints)
     margin = _BOX_MARGIN * tight.side
     x0, y0, x1, y1 = tight.corners
-    x0, y0 = max(x0 - margin, 0.0), max(y0 - margin, 0.0)
-    x1, y1 = min(x1 + margin, width), min(y1 + margin, height)
+    x0, y0, x1, y1 = within((x0 - margin, y0 - margin, x1 + margin, y1 + margin), width, height)
     if x1 <= x0 or y1 <= y0:
         return box
     midway = [(a + b) / 2 for a, b in zip(box.corners, (x0, y0, x1, y1), strict=True)]

@@ -20,7 +20,15 @@ from service.engines.base import DetectorEngine, EngineError, PoseEngine, farthe
 from service.engines.factory import Runtime, load_pair
 from service.engines.loaded import LoadedModel
 from service.inference.calibration import Calibration, combined_score
-from service.inference.geometry import Crop, Image, Pyramid, agreed_box, letterbox, non_maximum_suppression
+from service.inference.geometry import (
+    Crop,
+    Image,
+    Pyramid,
+    agreed_box,
+    letterbox,
+    non_maximum_suppression,
+    within,
+)
 from service.inference.hands import Box, Detection, Hand, side_of
 from service.inference.looks import large, merge_looks, worth_closer_look, worth_farther_look
 
@@ -202,8 +210,8 @@ class Pipeline:
         likely = raw.scores[0] >= self.thresholds.detection
         boxes, scores = placing.to_picture(raw.boxes[0][likely]).tolist(), raw.scores[0][likely].tolist()
         found = []
-        for (x0, y0, x1, y1), score in zip(boxes, scores, strict=True):
-            x0, y0, x1, y1 = max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height)
+        for corners, score in zip(boxes, scores, strict=True):
+            x0, y0, x1, y1 = within(corners, width, height)
             if x1 > x0 and y1 > y0:
                 found.append(Detection(Box.from_corners(x0, y0, x1, y1), min(score, 1.0)))
         return _best_of(found)

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from service.inference.geometry import tight_box
+from service.inference.geometry import tight_box, within
 from service.inference.hands import Box, Detection, Hand, Label
 from service.inference.smoothing import KeypointFilter, Points
 
@@ -271,8 +271,8 @@ def pairing_cost(track: Track, hand: Hand, timestamp: float) -> float:
 def _around(keypoints: Points, margins: NDArray[np.float64], width: int, height: int) -> Box | None:
     """margins: (4,) left, top, right, bottom, as shares of the tight box's larger side."""
     tight = tight_box(keypoints)
-    x0, y0, x1, y1 = np.array(tight.corners) + margins * tight.side * np.array([-1, -1, 1, 1])
-    x0, y0, x1, y1 = max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height)
+    corners = np.array(tight.corners) + margins * tight.side * np.array([-1, -1, 1, 1])
+    x0, y0, x1, y1 = within(tuple(corners.tolist()), width, height)
     return Box.from_corners(x0, y0, x1, y1) if x1 - x0 >= 1 and y1 - y0 >= 1 else None
 
 
