@@ -1,14 +1,16 @@
-"""Folders of plain photos, boxes in photos that were taken for hands, and labels of our own."""
+"""Folders of plain photos, boxes that were taken for hands, hands that labels lack, and labels of our own."""
 
 import json
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.coco import DatasetError, read_rgb
+from training.datasets.coco import CocoHands, DatasetError, read_rgb
 from training.datasets.types import HandLabel, LabelledImage
 
 Label = TypeVar("Label")
@@ -50,7 +52,7 @@ class FalseHands:
 
     def __init__(self, data: Path, name: str) -> None:
         """data: the data folder. name: the file, beside the recipes."""
-        self.boxes = _listed(data, name, lambda box: np.array(box, np.float32).reshape(4), "boxes")
+        self.boxes = _listed(data, name, _box, "boxes")
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -79,6 +81,31 @@ class OwnLabels:
         """The photo with this one hand."""
         path, hand = self.hands[index]
         return LabelledImage(read_rgb(path), (hand,), complete=False)
+
+
+def photos_with_missed_hands(data: Path, files: Sequence[str], name: str) -> CocoHands:
+    """COCO keypoint files of the data folder, and the hands in their photos that an earlier pair found and nobody had
+    labelled.
+
+    data: the data folder. files: in it. name: a file beside the recipes, a JSON object as `FalseHands` has it; "": none
+    is missed. What it adds has a box alone, whose exact place is not to be trusted. Raises DatasetError as `CocoHands`
+    and `FalseHands` do, and for a photo that is not in the files.
+    """
+    photos = CocoHands(*(data / file for file in files))
+    if not name:
+        return photos
+    missed: dict[Path, list[HandLabel]] = defaultdict(list)
+    for path, box in _listed(data, name, _box, "boxes"):
+        missed[path].append(HandLabel(box, loose_box=True))
+    strangers = missed.keys() - {entry.path for entry in photos.entries}
+    if strangers:
+        raise DatasetError(f"{RECIPES / name} names {min(strangers)}, which is not in {', '.join(files)}")
+    photos.entries = [replace(entry, hands=(*entry.hands, *missed[entry.path])) for entry in photos.entries]
+    return photos
+
+
+def _box(numbers: Any) -> NDArray[np.float32]:
+    return np.array(numbers, np.float32).reshape(4)
 
 
 def _own_label(entry: dict[str, Any]) -> HandLabel:

@@ -1,0 +1,52 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from training.datasets import photos as photo_files
+from training.datasets.coco import DatasetError
+from training.datasets.photos import photos_with_missed_hands
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder of two photos, one labelled hand in the first; files of ours are looked for in it as well."""
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(tmp_path / name), np.zeros((60, 80, 3), np.uint8))
+    images = [{"id": i, "file_name": name} for i, name in enumerate(("a.png", "b.png"))]
+    hand = {"id": 1, "image_id": 0, "bbox": [1, 2, 30, 40]}
+    (tmp_path / "hands.json").write_text(json.dumps({"images": images, "annotations": [hand]}))
+    monkeypatch.setattr(photo_files, "RECIPES", tmp_path)
+    return tmp_path
+
+
+def test_missed_hands_are_added_as_boxes_alone(data: Path) -> None:
+    (data / "missed.json").write_text('{"a.png": [[50, 5, 10, 12]], "b.png": [[0, 0, 9, 9], [20, 20, 9, 9]]}')
+    photos = photos_with_missed_hands(data, ["hands.json"], "missed.json")
+    first, second = photos[0].hands, photos[1].hands
+    assert [hand.box.tolist() for hand in first] == [[1, 2, 30, 40], [50, 5, 10, 12]]
+    assert [hand.loose_box for hand in first] == [False, True]
+    assert first[1].keypoints is None
+    assert [hand.box.tolist() for hand in second] == [[0, 0, 9, 9], [20, 20, 9, 9]]
+
+
+def test_without_a_file_labels_are_as_they_are(data: Path) -> None:
+    assert [len(photo.hands) for photo in photos_with_missed_hands(data, ["hands.json"], "")] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"a.png": [[1, 2, 3, 4]], "c.png": [[1, 2, 3, 4]]}', r"names .*c\.png, which is not in hands\.json"),
+        ('{"a.png": [[1, 2, 3]]}', "is no list of boxes by photo"),
+        ("{}", "has no boxes"),
+        (None, "does not exist"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused(data: Path, content: str | None, said: str) -> None:
+    if content is not None:
+        (data / "missed.json").write_text(content)
+    with pytest.raises(DatasetError, match=said):
+        photos_with_missed_hands(data, ["hands.json"], "missed.json")
