@@ -39,7 +39,10 @@ def test_without_a_file_labels_are_as_they_are(data: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ('{"a.png": [[1, 2, 3, 4]], "c.png": [[1, 2, 3, 4]]}', r"names .*c\.png, which is not in hands\.json"),
+        (
+            '{"a.png": [[1, 2, 3, 4]], "c.png": [[1, 2, 3, 4]]}',
+            r"names .*c\.png, which is not in hands\.json",
+        ),
         ('{"a.png": [[1, 2, 3]]}', "is no list of boxes by photo"),
         ("{}", "has no boxes"),
         (None, "does not exist"),
