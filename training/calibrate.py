@@ -14,7 +14,7 @@ from rich.table import Table
 from service.inference.pipeline import Pipeline
 from service.models.checkpoint import CARD, Card, write_card
 from training.calibration import CalibrationError, Platt, Reliability, fit_platt, reliability
-from training.datasets.photos import PhotoFolder, photos_with_missed_hands
+from training.datasets.photos import PhotoFolder, photos_with_found_hands
 from training.datasets.synthetic import Backgrounds, render_scene
 from training.datasets.synthetic.pool import item_seed
 from training.datasets.types import LabelledImage
@@ -116,7 +116,7 @@ def calibrate(
         calibration=pipeline.calibration,
     )
     presence = pipeline.thresholds.presence
-    learnt = photos_with_missed_hands(root, data["photos"], data.get("missed_hands", ""))
+    learnt = photos_with_found_hands(root, data["photos"], data.get("found_hands", ""))
     answers = ask(everything, thin_out(learnt, FIT_PHOTOS))
     if data.get("negatives"):
         negatives = PhotoFolder(*(root / name for name in data["negatives"]))

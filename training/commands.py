@@ -282,18 +282,24 @@ def _sheet(options: argparse.Namespace) -> None:
 
 def _label_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", nargs="+", help="COCO keypoint files in the data folder")
+    parser.add_argument(
+        "--found",
+        default="",
+        metavar="NAME",
+        help="a file beside the recipes, as `found_hands` of a recipe: hands that the files do not list",
+    )
     parser.add_argument("--pose", type=Path, default=WEIGHTS / "pose", help="checkpoint folder")
     parser.add_argument("--to", type=Path, default=RUNS / "own-labels.json", help="the file to write")
 
 
 def _label(options: argparse.Namespace) -> None:
     from service.inference.pipeline import Pipeline
-    from training.datasets.coco import CocoHands
+    from training.datasets.photos import photos_with_found_hands
     from training.paths import data_root
     from training.self_training import label_boxed_hands, write_labels
 
     root = data_root(options.data)
-    photos = CocoHands(*(root / name for name in options.photos))
+    photos = photos_with_found_hands(root, options.photos, options.found)
     labels = label_boxed_hands(Pipeline.load(pose=options.pose).pose_engine, photos, root)
     options.to.parent.mkdir(parents=True, exist_ok=True)
     write_labels(labels, options.to)

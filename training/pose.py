@@ -28,7 +28,7 @@ from training.augment import (
 )
 from training.batched.windows import UNKNOWN
 from training.datasets.coco import CocoHands
-from training.datasets.photos import FalseHands, OwnLabels, PhotoFolder, photos_with_missed_hands
+from training.datasets.photos import FalseHands, OwnLabels, PhotoFolder, photos_with_found_hands
 from training.datasets.synthetic import Backgrounds, RenderedPool
 from training.datasets.synthetic.backgrounds import held_out
 from training.datasets.types import HandLabel, LabelledImage
@@ -60,7 +60,7 @@ class PoseTask:
     def __init__(self, recipe: Recipe, data: Path, cache: Path) -> None:
         self.recipe = recipe
         section = recipe.data
-        photos = photos_with_missed_hands(data, section.photos, section.missed_hands)
+        photos = photos_with_found_hands(data, section.photos, section.found_hands)
         keep = [i for i, entry in enumerate(photos.entries) if any(_has_pose(h) for h in entry.hands)]
         self.photos, self.posed = photos, np.array(keep)
         weights = photos.weights(section.source_power, section.source_weight)

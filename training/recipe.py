@@ -52,8 +52,8 @@ class DataSection(_Section):
     negatives: tuple[str, ...] = ()
     # A file beside the recipes: in photos of the data folder, what an earlier pair took for hands and is none.
     false_hands: str = ""
-    # A file beside the recipes: hands in the photos that an earlier pair found and nobody had labelled.
-    missed_hands: str = ""
+    # A file beside the recipes: hands that nobody had labelled, in the photos and in others of the data folder.
+    found_hands: str = ""
     # A file beside the recipes: keypoints of an earlier network in hands of the photos that have a box alone.
     own_labels: str = ""
     # How pictures are changed at random: one by one on the CPU, or a batch at a time where the network is, which keeps

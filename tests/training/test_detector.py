@@ -32,7 +32,7 @@ def task(root: Path, tmp_path: Path) -> DetectorTask:
         'data.photos=["hands/val.json"]',
         "data.share={single=0, mosaic=0, scene=0, pasted=1, empty=0}",
         'data.false_hands=""',
-        'data.missed_hands=""',
+        'data.found_hands=""',
     ]
     recipe = load_recipe(root / "training" / "recipes" / "default-detector.toml", changes)
     return DetectorTask(recipe, tmp_path, tmp_path / "cache")

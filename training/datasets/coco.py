@@ -28,11 +28,13 @@ class DatasetError(ValueError):
 
 
 @dataclass(frozen=True)
-class _Entry:
+class CocoEntry:
+    """A photo that is not decoded yet, and its hands."""
+
     path: Path
     hands: tuple[HandLabel, ...]
-    source: str
-    group: str
+    source: str = ""
+    group: str = ""
 
 
 class CocoHands:
@@ -43,7 +45,7 @@ class CocoHands:
     """
 
     def __init__(self, *files: Path) -> None:
-        self.entries: list[_Entry] = []
+        self.entries: list[CocoEntry] = []
         for file in files:
             self.entries += _read(file)
 
@@ -77,7 +79,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
-def _read(file: Path) -> list[_Entry]:
+def _read(file: Path) -> list[CocoEntry]:
     try:
         content: dict[str, Any] = json.loads(file.read_text())
         images, annotations = content["images"], content["annotations"]
@@ -99,7 +101,7 @@ def _read(file: Path) -> list[_Entry]:
                 hands.append(hand)
         source = str(image.get("source", file.stem))
         entries.append(
-            _Entry(file.parent / image["file_name"], tuple(hands), source, str(image.get("group", "")))
+            CocoEntry(file.parent / image["file_name"], tuple(hands), source, str(image.get("group", "")))
         )
     return entries
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.coco import CocoHands, DatasetError, read_rgb
+from training.datasets.coco import CocoEntry, CocoHands, DatasetError, read_rgb
 from training.datasets.types import HandLabel, LabelledImage
 
 Label = TypeVar("Label")
@@ -83,24 +83,22 @@ class OwnLabels:
         return LabelledImage(read_rgb(path), (hand,), complete=False)
 
 
-def photos_with_missed_hands(data: Path, files: Sequence[str], name: str) -> CocoHands:
-    """COCO keypoint files of the data folder, and the hands in their photos that an earlier pair found and nobody had
-    labelled.
+def photos_with_found_hands(data: Path, files: Sequence[str], name: str) -> CocoHands:
+    """COCO keypoint files of the data folder, and hands that nobody had labelled: in their photos, and in others.
 
-    data: the data folder. files: in it. name: a file beside the recipes, a JSON object as `FalseHands` has it; "": none
-    is missed. What it adds has a box alone, whose exact place is not to be trusted. Raises DatasetError as `CocoHands`
-    and `FalseHands` do, and for a photo that is not in the files.
+    data: the data folder. files: in it. name: a file beside the recipes, a JSON object as `FalseHands` has it; "": no
+    such hands. They have a box alone, whose exact place is not to be trusted. A photo that is in none of the files
+    joins them, its folder's name as its source. Raises DatasetError as `CocoHands` and `FalseHands` do.
     """
     photos = CocoHands(*(data / file for file in files))
     if not name:
         return photos
-    missed: dict[Path, list[HandLabel]] = defaultdict(list)
+    found: dict[Path, list[HandLabel]] = defaultdict(list)
     for path, box in _listed(data, name, _box, "boxes"):
-        missed[path].append(HandLabel(box, loose_box=True))
-    strangers = missed.keys() - {entry.path for entry in photos.entries}
-    if strangers:
-        raise DatasetError(f"{RECIPES / name} names {min(strangers)}, which is not in {', '.join(files)}")
-    photos.entries = [replace(entry, hands=(*entry.hands, *missed[entry.path])) for entry in photos.entries]
+        found[path].append(HandLabel(box, loose_box=True))
+    known = [replace(entry, hands=(*entry.hands, *found.pop(entry.path, ()))) for entry in photos.entries]
+    others = [CocoEntry(path, tuple(hands), path.parent.name) for path, hands in found.items()]
+    photos.entries = [*known, *others]
     return photos
 
 

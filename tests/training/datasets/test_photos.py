@@ -7,7 +7,7 @@ import pytest
 
 from training.datasets import photos as photo_files
 from training.datasets.coco import DatasetError
-from training.datasets.photos import photos_with_missed_hands
+from training.datasets.photos import photos_with_found_hands
 
 
 @pytest.fixture
@@ -22,9 +22,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_missed_hands_are_added_as_boxes_alone(data: Path) -> None:
-    (data / "missed.json").write_text('{"a.png": [[50, 5, 10, 12]], "b.png": [[0, 0, 9, 9], [20, 20, 9, 9]]}')
-    photos = photos_with_missed_hands(data, ["hands.json"], "missed.json")
+def test_found_hands_are_added_as_boxes_alone(data: Path) -> None:
+    (data / "found.json").write_text('{"a.png": [[50, 5, 10, 12]], "b.png": [[0, 0, 9, 9], [20, 20, 9, 9]]}')
+    photos = photos_with_found_hands(data, ["hands.json"], "found.json")
     first, second = photos[0].hands, photos[1].hands
     assert [hand.box.tolist() for hand in first] == [[1, 2, 30, 40], [50, 5, 10, 12]]
     assert [hand.loose_box for hand in first] == [False, True]
@@ -32,17 +32,25 @@ def test_missed_hands_are_added_as_boxes_alone(data: Path) -> None:
     assert [hand.box.tolist() for hand in second] == [[0, 0, 9, 9], [20, 20, 9, 9]]
 
 
+def test_a_photo_of_another_folder_joins(data: Path) -> None:
+    (data / "streets").mkdir()
+    cv2.imwrite(str(data / "streets" / "c.png"), np.zeros((50, 70, 3), np.uint8))
+    (data / "found.json").write_text('{"streets/c.png": [[5, 6, 7, 8]]}')
+    photos = photos_with_found_hands(data, ["hands.json"], "found.json")
+    assert [len(photo.hands) for photo in photos] == [1, 0, 1]
+    assert photos[2].image.shape == (50, 70, 3)
+    assert photos[2].source == "streets"
+    # Its folder is a collection like any other.
+    assert photos.weights(1.0, {"streets": 2.0}).tolist() == [0.25, 0.25, 0.5]
+
+
 def test_without_a_file_labels_are_as_they_are(data: Path) -> None:
-    assert [len(photo.hands) for photo in photos_with_missed_hands(data, ["hands.json"], "")] == [1, 0]
+    assert [len(photo.hands) for photo in photos_with_found_hands(data, ["hands.json"], "")] == [1, 0]
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (
-            '{"a.png": [[1, 2, 3, 4]], "c.png": [[1, 2, 3, 4]]}',
-            r"names .*c\.png, which is not in hands\.json",
-        ),
         ('{"a.png": [[1, 2, 3]]}', "is no list of boxes by photo"),
         ("{}", "has no boxes"),
         (None, "does not exist"),
@@ -50,6 +58,6 @@ def test_without_a_file_labels_are_as_they_are(data: Path) -> None:
 )
 def test_a_file_that_does_not_fit_is_refused(data: Path, content: str | None, said: str) -> None:
     if content is not None:
-        (data / "missed.json").write_text(content)
+        (data / "found.json").write_text(content)
     with pytest.raises(DatasetError, match=said):
-        photos_with_missed_hands(data, ["hands.json"], "missed.json")
+        photos_with_found_hands(data, ["hands.json"], "found.json")
