@@ -89,18 +89,26 @@ def _two_convolutions(op: Any, x: Any, first: Any, bias: Any, second: Any, other
     return op.Conv(op.Conv(x, first, bias, **_EVERY_CELL), second, other_bias, **_EVERY_CELL)
 
 
-def _are_one(context: Any, first: ir.Value, second: ir.Value, **others: Any) -> bool:
+def _are_one(
+    context: Any, first: ir.Value, bias: ir.Value, second: ir.Value, other_bias: ir.Value, **others: Any
+) -> bool:
     """Two 1×1 convolutions with nothing in between are one, which here multiplies less than both."""
-    if first.const_value is None or second.const_value is None:
+    if any(value.const_value is None for value in (first, bias, second, other_bias)):
         return False
-    (between, inputs, *kernel), (outputs, _, *other) = first.const_value.shape, second.const_value.shape
+    (between, inputs, *kernel), (outputs, _, *other) = _numbers(first).shape, _numbers(second).shape
     return [*kernel, *other] == [1, 1, 1, 1] and outputs * inputs < between * (inputs + outputs)
+
+
+def _numbers(value: ir.Value) -> NDArray[np.float64]:
+    """What a constant is."""
+    assert value.const_value is not None
+    return value.const_value.numpy().astype(float)
 
 
 def _one_convolution(
     op: Any, x: Any, first: ir.Value, bias: ir.Value, second: ir.Value, other_bias: ir.Value
 ) -> Any:
-    a, b, c, d = (value.const_value.numpy().astype(float) for value in (first, bias, second, other_bias))
+    a, b, c, d = (_numbers(value) for value in (first, bias, second, other_bias))
     a, c = a[:, :, 0, 0], c[:, :, 0, 0]
     weight, offset = (c @ a)[:, :, None, None].astype(np.float32), (c @ b + d).astype(np.float32)
     return op.Conv(

@@ -27,7 +27,9 @@ def kinds(graph: onnx.ModelProto) -> list[str]:
     return [node.op_type for node in graph.graph.node if node.op_type != "Constant"]
 
 
-def convolutions(between: int, kernel: int = 1, stride: int = 1, used_twice: bool = False) -> onnx.ModelProto:
+def convolutions(
+    between: int, kernel: int = 1, stride: int = 1, used_twice: bool = False, computed_bias: bool = False
+) -> onnx.ModelProto:
     """Eight channels, `between`, and eight again, without anything in between."""
     rng = np.random.default_rng(3)
     shapes = {"a": (between, 8, 1, 1), "b": (between,), "c": (8, between, kernel, kernel), "d": (8,)}
@@ -35,9 +37,11 @@ def convolutions(between: int, kernel: int = 1, stride: int = 1, used_twice: boo
     plain = {"group": 1, "strides": (1, 1), "pads": (0, 0, 0, 0)}
     other = {**plain, "strides": (stride, stride), "pads": [kernel // 2] * 4}
     nodes = [
-        helper.make_node("Conv", ["x", "a", "b"], ["between"], **plain),
+        helper.make_node("Conv", ["x", "a", "negated" if computed_bias else "b"], ["between"], **plain),
         helper.make_node("Conv", ["between", "c", "d"], ["after" if used_twice else "y"], **other),
     ]
+    if computed_bias:
+        nodes = [helper.make_node("Neg", ["b"], ["negated"]), *nodes]
     if used_twice:
         nodes += [
             helper.make_node("ReduceSum", ["between"], ["sum"], keepdims=1),
@@ -61,8 +65,15 @@ def test_two_convolutions_become_one_that_computes_the_same() -> None:
         convolutions(between=12, kernel=3),
         convolutions(between=12, stride=2),
         convolutions(between=12, used_twice=True),
+        convolutions(between=12, computed_bias=True),
     ],
-    ids=["a narrow place saves work", "the second looks around", "the second skips cells", "both are needed"],
+    ids=[
+        "a narrow place saves work",
+        "the second looks around",
+        "the second skips cells",
+        "both are needed",
+        "a bias is computed",
+    ],
 )
 def test_two_convolutions_stay_where_one_is_not_the_same_or_no_less_work(before: onnx.ModelProto) -> None:
     assert kinds(simplified(before)).count("Conv") == 2
