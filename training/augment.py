@@ -67,13 +67,13 @@ def occlude(image: Image, other: Image, rng: np.random.Generator) -> Image:
         reach = np.array([math.cos(turn), math.sin(turn)]) * size * rng.uniform(0.15, 0.8)
         ends = [tuple(int(v) for v in centre + sign * reach) for sign in (-1, 1)]
         cv2.line(mask, ends[0], ends[1], 1.0, max(1, int(size * rng.uniform(0.02, 0.12))))
-    mask = cv2.GaussianBlur(mask, (0, 0), 0.7)[..., None]
-    return cast(Image, np.round(image * (1 - mask) + other * mask).astype(np.uint8))
+    cover = cv2.GaussianBlur(mask, (0, 0), 0.7)[..., None]
+    return cast(Image, np.round(image * (1 - cover) + other * cover).astype(np.uint8))
 
 
 def transform(points: NDArray[np.floating], matrix: Matrix) -> NDArray[np.float64]:
     """Apply a (2, 3) affine matrix to points (..., 2)."""
-    return cast(NDArray[np.float64], points @ matrix[:, :2].T + matrix[:, 2])
+    return points @ matrix[:, :2].T + matrix[:, 2]
 
 
 def prepare_warp(image: Image, matrix: Matrix) -> tuple[Image, Matrix]:

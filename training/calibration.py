@@ -127,9 +127,9 @@ def _logits(scores: NDArray[np.floating]) -> NDArray[np.float64]:
 def _checked(
     scores: NDArray[np.floating], correct: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    scores, correct = np.asarray(scores, np.float64), np.asarray(correct, bool)
-    if scores.shape != correct.shape or scores.ndim != 1:
-        raise ValueError(f"scores are {scores.shape}, what was right is {correct.shape}: expected (N,) both")
-    if not ((scores >= 0) & (scores <= 1)).all():
+    given, right = np.asarray(scores, np.float64), np.asarray(correct, bool)
+    if given.shape != right.shape or given.ndim != 1:
+        raise ValueError(f"scores are {given.shape}, what was right is {right.shape}: expected (N,) both")
+    if not ((given >= 0) & (given <= 1)).all():
         raise ValueError("scores must be between 0 and 1")
-    return scores, correct
+    return given, right

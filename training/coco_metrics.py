@@ -63,7 +63,8 @@ class CocoFigures:
         index = round((iou - 0.5) / 0.05)
         if not 0 <= index < len(self.precisions) or abs(0.5 + 0.05 * index - iou) > 1e-6:
             raise ValueError(f"IoU {iou} is none of 0.50, 0.55, … 0.95")
-        return self.precisions[index]
+        precision: NDArray[np.float64] = self.precisions[index]
+        return precision
 
 
 def size_range(name: str) -> str:

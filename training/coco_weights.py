@@ -74,4 +74,4 @@ def _without_epsilon(network: nn.Module) -> None:
     for norm in network.modules():
         if isinstance(norm, nn.BatchNorm2d):
             assert norm.running_var is not None
-            norm.weight *= torch.sqrt((norm.running_var + norm.eps) / norm.running_var)
+            norm.weight.mul_(torch.sqrt((norm.running_var + norm.eps) / norm.running_var))

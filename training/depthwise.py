@@ -101,7 +101,8 @@ def _gradient_of_weight(
     bias: NDArray[np.float32],
 ) -> None:
     """Add to `weight` (k, k, C) and `bias` (C,): x (B, H, W, C), gradient of the output (B, P, Q, C)."""
-    seen, given = np.empty(x.shape[1:], np.float32), np.empty(gradient.shape[1:], np.float32)
+    seen = np.empty(x.shape[1:], np.float32)
+    given: NDArray[np.float32] = np.empty(gradient.shape[1:], np.float32)
     for number in range(len(x)):
         _widen(x[number], seen)
         _widen(gradient[number], given)

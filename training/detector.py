@@ -1,7 +1,7 @@
 """Training the default detector: which samples, which loss, how it is judged."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,13 @@ from training.datasets.coco import CocoHands
 from training.datasets.photos import FalseHands, PhotoFolder, photos_with_found_hands
 from training.datasets.synthetic import Backgrounds, RenderedPool
 from training.datasets.synthetic.backgrounds import held_out
-from training.datasets.types import LabelledImage
+from training.datasets.types import LabelledImage, LabelledImages
 from training.distributed import shared_count
 from training.evaluate import evaluate_detector, letterboxed, torch_detector
 from training.initialise import initialise
-from training.loop import Batch, Sample
+from training.loading import Batch, Sample
 from training.losses import centre_focal, giou_loss
-from training.recipe import Recipe
+from training.recipe import DataSection, Recipe
 
 # Cells of the centre heatmap above this value learn the box.
 _BOX_LEVEL = 0.12
@@ -48,14 +48,15 @@ class DetectorTask:
     key_metric = "ap50"
 
     def __init__(self, recipe: Recipe, data: Path, cache: Path) -> None:
+        assert isinstance(recipe.data, DataSection)
         self.recipe = recipe
-        section = recipe.data
+        self.section = section = recipe.data
         self.photos = photos_with_found_hands(data, section.photos, section.found_hands)
         self.photo_weights = self.photos.weights(section.source_power, section.source_weight)
         self.negatives = PhotoFolder(*(data / name for name in section.negatives))
         self.false_hands = FalseHands(data, section.false_hands) if section.false_hands else None
         self.behind = PhotoFolder(*(data / name for name in section.backgrounds), exclude=held_out)
-        self.scenes: Sequence[LabelledImage] = ()
+        self.scenes: LabelledImages = ()
         if section.share.get("scene"):
             behind = Backgrounds.of_training(data, section.backgrounds, section.negatives)
             self.scenes = RenderedPool(
@@ -83,14 +84,14 @@ class DetectorTask:
 
     def sample(self, index: int, size: int) -> Sample:
         rng = np.random.default_rng([self.recipe.seed, index])
-        kind = rng.choice(list(self.recipe.data.share), p=list(self.recipe.data.share.values()))
+        kind = rng.choice(list(self.section.share), p=list(self.section.share.values()))
         canvas = self.kinds[kind](rng, size)
         canvas.image = photometric(canvas.image, rng)
         return targets_of(canvas)
 
     def _photo(self, rng: np.random.Generator) -> tuple[LabelledImage, bool]:
         picture = self.photos[int(rng.choice(len(self.photos), p=self.photo_weights))]
-        return picture, not picture.source.startswith(tuple(self.recipe.data.incomplete_sources))
+        return picture, not picture.source.startswith(tuple(self.section.incomplete_sources))
 
     def _single(self, rng: np.random.Generator, size: int) -> Canvas:
         canvas = Canvas.blank(size, rng)

@@ -69,7 +69,7 @@ def replicate(network: nn.Module) -> nn.Module:
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     on_cuda = all(parameter.is_cuda for parameter in network.parameters())
     if on_cuda and any(norm.training for norm in norms):
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     return DistributedDataParallel(network)
 
 

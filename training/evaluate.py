@@ -14,7 +14,7 @@ from service.engines.base import Detections, Poses
 from service.inference.geometry import Crop, Letterbox, Pyramid, letterbox, non_maximum_suppression
 from service.inference.hands import Box
 from training.coco_metrics import CocoFigures, coco_figures
-from training.datasets.types import HandLabel, LabelledImage
+from training.datasets.types import HandLabel, LabelledImages
 from training.metrics import detection
 from training.pose_metrics import PoseErrors
 
@@ -37,13 +37,11 @@ class LabelledEntry(Protocol):
     def source(self) -> str: ...
 
 
-class LabelledPhotos(Protocol):
+class LabelledPhotos(LabelledImages, Protocol):
     """Labelled photos, decoded when asked for: `CocoHands`, `FreiHand`, `EgoHands`."""
 
     @property
     def entries(self) -> Sequence[LabelledEntry]: ...
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> LabelledImage: ...
 
 
 def torch_detector(network: nn.Module) -> Callable[[Images], Detections]:
@@ -98,15 +96,15 @@ def hand_crops(photos: LabelledPhotos, size: int) -> Crops:
     """Crop every hand that has keypoints. Raises ValueError if none has."""
     crops, keypoints, labelled, sides, right, scales = [], [], [], [], [], []
     for index, entry in enumerate(photos.entries):
-        posed = [hand for hand in entry.hands if hand.keypoints is not None]
+        posed = [(hand, hand.keypoints) for hand in entry.hands if hand.keypoints is not None]
         if not posed:
             continue
         pyramid = Pyramid(photos[index].image)
-        for hand in posed:
+        for hand, points in posed:
             crop = Crop.around(Box(*(float(v) for v in hand.box)), size)
             scale = crop.size / crop.side
             crops.append(crop.cut(pyramid))
-            keypoints.append((hand.keypoints - np.array([crop.x, crop.y], np.float32)) * scale)
+            keypoints.append((points - np.array([crop.x, crop.y], np.float32)) * scale)
             labelled.append(known_keypoints(hand))
             sides.append(hand.box[2:].max() * scale)
             right.append({"right": 1, "left": 0, None: -1}[hand.handedness])
@@ -131,8 +129,8 @@ def known_keypoints(hand: HandLabel) -> NDArray[np.bool_]:
 def estimate(engine: Callable[[Images], Poses], crops: Images) -> Poses:
     """What a pose engine answers for crops (N, S, S, 3) of any number."""
     poses = [engine(crops[i : i + _BATCH]) for i in range(0, len(crops), _BATCH)]
-    answered = ([getattr(p, field.name) for p in poses] for field in fields(Poses))
-    return Poses(*(None if values[0] is None else np.concatenate(values) for values in answered))
+    answered = {field.name: [getattr(p, field.name) for p in poses] for field in fields(Poses)}
+    return Poses(**{name: np.concatenate(v) for name, v in answered.items() if v[0] is not None})
 
 
 def pose_errors(poses: Poses, data: Crops) -> PoseErrors:

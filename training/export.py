@@ -30,7 +30,7 @@ from training.evaluate import (
 )
 from training.graphs import write_graph
 from training.norms import fold_norms, state_with_norms
-from training.recipe import Recipe
+from training.recipe import DataSection, Recipe
 from training.reference_export import export_reference
 
 # The largest difference between ONNX and torch that is still the same network, in input pixels.
@@ -55,6 +55,7 @@ def export_run(weights: Sequence[Path], folder: Path | None, data: Path) -> Chec
     recipe = Recipe.model_validate(content["recipe"])
     if not has_graph(recipe.architecture):
         return export_reference(content, recipe, folder or weights[0].parent / "checkpoint", data)
+    assert isinstance(recipe.data, DataSection)
     network = _new_network(recipe)
     network.load_state_dict(content["state"])
     if isinstance(network, HandPose):

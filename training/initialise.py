@@ -37,6 +37,7 @@ def initialise(network: nn.Module, source: str) -> int:
             raise ValueError("there are COCO weights for Faster R-CNN alone")
         address = coco_address(network.architecture)
         return load_torchvision(network, coco_state(address), address)
+    state: Mapping[str, Tensor]
     if source == "imagenet":
         state = {f"encoder.{name}": value for name, value in imagenet_state(_imagenet()).items()}
     else:

@@ -51,7 +51,7 @@ def ahead(made: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
     On CUDA they are made in a stream of their own, so that the GPU need not wait for one step to be launched before it
     starts on the next.
     """
-    stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+    stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
     if stream is not None:
         stream.wait_stream(torch.cuda.current_stream(device))
 

@@ -102,7 +102,7 @@ class Run:
         network = task.network()
         if recipe.fold_norms:
             fold_norms(network)
-        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network = network.to(device).to(memory_format=torch.channels_last)
         if device.type == "cpu":
             quicken(self.network)
         self.average = averaged(self.network, recipe.optimiser.ema)

@@ -77,7 +77,7 @@ def _adopt_statistics(norm: nn.Module, inputs: tuple[Tensor]) -> None:
     seen = inputs[0].float()
     mean, variance = seen.mean((0, 2, 3)), seen.var((0, 2, 3))
     slope = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    norm.bias += (mean - norm.running_mean) * slope
+    norm.bias.add_((mean - norm.running_mean) * slope)
     norm.weight.copy_(slope * torch.sqrt(variance + norm.eps))
     norm.running_mean.copy_(mean)
     norm.running_var.copy_(variance)

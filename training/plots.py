@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 
@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 from numpy.typing import NDArray
 
 from service.models.keypoints import FINGERS
@@ -20,6 +21,9 @@ from training.calibrate import Calibration
 from training.calibration import Reliability
 from training.coco_metrics import CocoFigures
 from training.pose_metrics import AUC_LIMIT, AUC_PIXELS, PoseErrors
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 Series = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Steps (N,) and values (N,) of one curve."""
@@ -52,8 +56,8 @@ def save(draw: Callable[[], Figure], folder: Path, name: str) -> tuple[int, int]
     """
     width = height = 0
     for suffix, (page, ink, grid) in _INKS.items():
-        style: dict[str, Any] = {
-            "axes.prop_cycle": mpl.cycler(color=_PALETTES[suffix]),
+        style: dict[RcKeyType, Any] = {
+            "axes.prop_cycle": cycler(color=_PALETTES[suffix]),
             "figure.facecolor": page,
             "axes.facecolor": page,
             "savefig.facecolor": page,

@@ -1,6 +1,6 @@
 """Training the default pose network: which samples, which loss, how it is judged."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,15 +31,15 @@ from training.datasets.coco import CocoHands
 from training.datasets.photos import FalseHands, OwnLabels, PhotoFolder, photos_with_found_hands
 from training.datasets.synthetic import Backgrounds, RenderedPool
 from training.datasets.synthetic.backgrounds import held_out
-from training.datasets.types import HandLabel, LabelledImage
+from training.datasets.types import HandLabel, LabelledImage, LabelledImages
 from training.distributed import shared_count
 from training.evaluate import evaluate_pose, hand_crops, known_keypoints, torch_pose
 from training.initialise import initialise
-from training.loop import Batch, Sample
+from training.loading import Batch, Sample
 from training.losses import heatmap_cross_entropy, soft_argmax
 from training.norms import restore_norms
 from training.pose_batches import FALSE_HANDS, PoseBatches
-from training.recipe import Recipe
+from training.recipe import DataSection, Recipe
 
 # Spread of the Gaussian targets, in cells.
 TARGET_SIGMA = 1.2
@@ -58,8 +58,9 @@ class PoseTask:
     key_metric = "pck_0.1"
 
     def __init__(self, recipe: Recipe, data: Path, cache: Path) -> None:
+        assert isinstance(recipe.data, DataSection)
         self.recipe = recipe
-        section = recipe.data
+        self.section = section = recipe.data
         photos = photos_with_found_hands(data, section.photos, section.found_hands)
         keep = [i for i, entry in enumerate(photos.entries) if any(_has_pose(h) for h in entry.hands)]
         self.photos, self.posed = photos, np.array(keep)
@@ -76,8 +77,8 @@ class PoseTask:
         self.complete = [i for i, e in enumerate(photos.entries) if not e.source.startswith(incomplete)]
         self.negatives = PhotoFolder(*(data / name for name in section.negatives))
         self.false_hands = FalseHands(data, section.false_hands) if section.false_hands else None
-        self.own: Sequence[LabelledImage] = OwnLabels(data, section.own_labels) if section.own_labels else ()
-        self.rendered: Sequence[LabelledImage] = ()
+        self.own: LabelledImages = OwnLabels(data, section.own_labels) if section.own_labels else ()
+        self.rendered: LabelledImages = ()
         if section.share.get("rendered"):
             folders = [data / name for name in (*section.backgrounds, *section.negatives)]
             behind = Backgrounds(folders, exclude=held_out)
@@ -117,7 +118,7 @@ class PoseTask:
 
     def sample(self, index: int, size: int) -> Sample:
         rng = np.random.default_rng([self.recipe.seed, index])
-        kind = rng.choice(list(self.recipe.data.share), p=list(self.recipe.data.share.values()))
+        kind = rng.choice(list(self.section.share), p=list(self.section.share.values()))
         return self.kinds[kind](rng, size)
 
     def _photo(self, rng: np.random.Generator, size: int) -> Sample:
@@ -154,6 +155,7 @@ class PoseTask:
 
     def without_hand(self, rng: np.random.Generator, size: int) -> Image:
         """(size, size, 3) uint8 RGB: of a photo without any hand, or of the surroundings of labelled ones."""
+        hands: tuple[HandLabel, ...]
         if rng.random() < 0.5 or not self.complete:
             image, hands = self.negatives[int(rng.integers(len(self.negatives)))], ()
         else:

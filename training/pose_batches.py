@@ -14,9 +14,9 @@ from training.datasets.coco import CocoHands
 from training.datasets.photos import FalseHands
 from training.datasets.synthetic import RenderedPool
 from training.datasets.synthetic.pool import fill_in_background
-from training.datasets.types import HandLabel, LabelledImage
+from training.datasets.types import HandLabel, LabelledImages
 from training.loading import Batch
-from training.recipe import Recipe
+from training.recipe import DataSection, Recipe
 
 FALSE_HANDS = 0.4  # share of the crops without a hand that show what was taken for one
 _WINDOW = 256  # side of the windows of photos in pixels, 1 / `REACH` of it a hand
@@ -28,12 +28,13 @@ class Sources(Protocol):
     """Where hands come from: what `PoseTask` has, which says what each is."""
 
     recipe: Recipe
+    section: DataSection
     photos: CocoHands
     posed: NDArray[np.int64]
     posed_weights: NDArray[np.float64]
     boxed: list[tuple[int, int]]
-    own: Sequence[LabelledImage]
-    rendered: Sequence[LabelledImage]
+    own: LabelledImages
+    rendered: LabelledImages
     false_hands: FalseHands | None
 
     def without_hand(self, rng: np.random.Generator, size: int) -> Image:
@@ -45,7 +46,7 @@ class PoseBatches:
     """Calling it makes a batch; see `PoseTask.batches`. Takes all hands' pictures into the device's memory first."""
 
     def __init__(self, task: Sources, device: torch.device, workers: int) -> None:
-        self.share, self.seed = task.recipe.data.share, task.recipe.seed
+        self.share, self.seed = task.section.share, task.recipe.seed
         make: dict[str, Callable[[], Kind]] = {
             "photo": lambda: _photos(task, device, workers),
             "own": lambda: Kind(_cut(task.own, range(len(task.own)), device, workers)),
@@ -67,9 +68,7 @@ def _photos(task: Sources, device: torch.device, workers: int) -> Kind:
     return Kind(windows, torch.from_numpy(weights).to(device))
 
 
-def _cut(
-    pictures: Sequence[LabelledImage], numbers: Sequence[int], device: torch.device, workers: int
-) -> Windows:
+def _cut(pictures: LabelledImages, numbers: Sequence[int], device: torch.device, workers: int) -> Windows:
     """Windows around all hands with keypoints in these pictures."""
 
     def make(number: int) -> list[Windows]:
@@ -88,7 +87,7 @@ def _boxed(task: Sources, device: torch.device, workers: int) -> Kind:
     return Kind(prepared(make, range(len(task.boxed)), device, workers))
 
 
-def _rendered(pool: Sequence[LabelledImage], device: torch.device, workers: int) -> Kind:
+def _rendered(pool: LabelledImages, device: torch.device, workers: int) -> Kind:
     assert isinstance(pool, RenderedPool)
     crew = fill_in_background(pool, max(1, workers))
     return Kind(rendered_windows(pool, crew, _LEAST_RENDERED, device, workers))

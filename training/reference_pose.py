@@ -102,7 +102,7 @@ def hand_crop(picture: LabelledImage, size: int, rng: np.random.Generator | None
         )
         crop = photometric(warp(picture.image, matrix, size, replicate=rng.random() < 0.3), rng)
     keypoints = transform(hand.keypoints, matrix).astype(np.float32)
-    labelled = ((keypoints > 0) & (keypoints < size)).all(axis=1)
+    labelled: NDArray[np.bool_] = np.all((keypoints > 0) & (keypoints < size), axis=1)
     if hand.labelled is not None:
         labelled &= hand.labelled
     return {

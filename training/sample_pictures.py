@@ -150,8 +150,9 @@ def _enlarged(crop: Image) -> Image:
 
 
 def _framed(tile: Image) -> Image:
+    gap = _GAP // 2
     return np.asarray(
-        cv2.copyMakeBorder(tile, *([_GAP // 2] * 4), cv2.BORDER_CONSTANT, value=(128,) * 3), np.uint8
+        cv2.copyMakeBorder(tile, gap, gap, gap, gap, cv2.BORDER_CONSTANT, value=(128,) * 3), np.uint8
     )
 
 

@@ -63,6 +63,7 @@ def look_closely(engine: PoseEngine, image: NDArray[np.uint8], label: HandLabel)
     poses = engine(np.stack([warp(image, matrix, engine.input_size) for matrix in matrices]))
     looks = []
     for i, (_, _, mirror) in enumerate(views):
+        back = np.asarray(cv2.invertAffineTransform(matrices[i]), np.float64)
         handedness, handedness_score = side_of(float(1 - poses.right[i] if mirror else poses.right[i]))
         looks.append(
             Hand(
@@ -71,9 +72,7 @@ def look_closely(engine: PoseEngine, image: NDArray[np.uint8], label: HandLabel)
                 presence=float(poses.hand[i]),
                 handedness=handedness,
                 handedness_score=handedness_score,
-                keypoints=transform(poses.keypoints[i], cv2.invertAffineTransform(matrices[i])).astype(
-                    np.float32
-                ),
+                keypoints=transform(poses.keypoints[i], back).astype(np.float32),
                 keypoint_scores=np.clip(poses.scores[i], 0, 1),
             )
         )

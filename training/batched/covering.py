@@ -64,4 +64,5 @@ def _distance(grid: Tensor, start: Tensor, end: Tensor) -> Tensor:
     line = (end - start)[:, None, None]
     away = grid[None] - start[:, None, None]
     share = ((away * line).sum(3) / (line**2).sum(3).clamp(min=1e-9)).clamp(0, 1)
-    return (away - share[..., None] * line).norm(dim=3)
+    distance: Tensor = (away - share[..., None] * line).norm(dim=3)
+    return distance

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +25,7 @@ def photometric(pictures: Tensor, generator: torch.Generator) -> Tensor:
     """
     draw = Draw(generator)
     for factor in _REDUCED:
-        pictures = _some(pictures, 0.2 / len(_REDUCED), draw, lambda x, f=factor: _reduce(x, f))
+        pictures = _some(pictures, 0.2 / len(_REDUCED), draw, partial(_reduce, factor=factor))
     pictures = _some(pictures, 0.12, draw, lambda x: _filter(x, _gaussians(draw, len(x))))
     pictures = _some(pictures, 0.08, draw, lambda x: _filter(x, _motions(draw, len(x))))
     pictures = _tone(pictures, draw)

@@ -68,7 +68,8 @@ class CocoHands:
             sizes[entry.source, entry.group] += 1
         weight = np.array([sizes[e.source, e.group] ** (power - 1.0) for e in self.entries])
         weight *= [next((f for k, f in factors.items() if e.source.startswith(k)), 1.0) for e in self.entries]
-        return weight / weight.sum()
+        weight /= weight.sum()
+        return weight
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:

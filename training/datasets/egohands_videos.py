@@ -9,6 +9,7 @@ with published ones. The test has each activity once and each person twice, vali
 of these videos tells how a detector does on new people, as the same four play throughout.
 """
 
+from itertools import permutations
 from typing import Literal
 
 Split = Literal["train", "validation", "test"]
@@ -33,8 +34,8 @@ VIDEOS: tuple[str, ...] = tuple(
     sorted(
         f"{activity}_{place}_{viewer}_{partner}"
         for (activity, place), pairs in _GAMES.items()
-        for a, b in pairs
-        for viewer, partner in ((a, b), (b, a))
+        for pair in pairs
+        for viewer, partner in permutations(pair, 2)
     )
 )
 

@@ -57,7 +57,7 @@ def split_ids(count: int, split: Split | None) -> NDArray[np.int64]:
     ids = np.arange(count)
     if split is None:
         return ids
-    held_out = (ids // max(1, count // _BLOCKS)) % _TENTH == _TENTH - 1
+    held_out: NDArray[np.bool_] = (ids // max(1, count // _BLOCKS)) % _TENTH == _TENTH - 1
     return ids[held_out if split == "validation" else ~held_out]
 
 

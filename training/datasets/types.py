@@ -1,7 +1,7 @@
 """What every data set yields: an image and the hands that are labelled in it."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,3 +57,10 @@ class LabelledImage:
     complete: bool = True
     source: str = ""
     group: str = ""
+
+
+class LabelledImages(Protocol):
+    """Images and their hands by number, read or rendered when asked for."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> LabelledImage: ...

@@ -1,6 +1,7 @@
 """How hands and things look: skin, clothes, gloves, jewellery, materials, and the light they stand in."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -86,7 +87,7 @@ def draw_skin(rng: Generator) -> np.void:
         skin["band_end"] = skin["band_start"] + rng.uniform(0.01, 0.12)
     metal = GOLD if rng.random() < 0.4 else SILVER
     skin["metal"] = linear(metal if rng.random() < 0.7 else rng.uniform(0.02, 0.9, 3))
-    return skin[()]
+    return cast(np.void, skin[()])
 
 
 def _draw_colour(rng: Generator) -> Array:
@@ -107,7 +108,7 @@ def draw_material(rng: Generator, shine: float = 0.6) -> np.void:
     material["specular"] = rng.uniform(0, shine)
     material["gloss"] = rng.uniform(10, 40)
     material["ring_finger"] = -1
-    return material[()]
+    return cast(np.void, material[()])
 
 
 def plain(colour: Array, specular: float = 0.1) -> np.void:
@@ -115,7 +116,7 @@ def plain(colour: Array, specular: float = 0.1) -> np.void:
     material = np.zeros((), SURFACE)
     material["colour"], material["fine"] = colour, 0.08
     material["specular"], material["gloss"], material["ring_finger"] = specular, 20, -1
-    return material[()]
+    return cast(np.void, material[()])
 
 
 def draw_sleeve(rng: Generator) -> Sleeve:

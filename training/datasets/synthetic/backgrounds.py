@@ -88,7 +88,7 @@ class Backgrounds:
             to_photo = np.array([[-side / size, 0, left + side], [0, side / size, top]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         picture = cv2.warpAffine(photo, to_photo, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        return picture, self._known_free(path)
+        return np.asarray(picture, np.uint8), self._known_free(path)
 
     def _known_free(self, path: Path) -> bool:
         return path.parent.resolve() in self.hand_free
@@ -112,12 +112,14 @@ def procedural(rng: Generator, size: int) -> Image:
     if rng.random() < 0.5:  # walls are rarely colourful
         start, end = (np.clip(shade.mean() + 0.3 * (shade - shade.mean()), 0, 1) for shade in (start, end))
     along = np.linspace(0, 1, size)[:, None, None]
-    picture = np.broadcast_to(start + (end - start) * along, (size, size, 3))
+    gradient = np.broadcast_to(start + (end - start) * along, (size, size, 3))
     if rng.random() < 0.5:
-        picture = picture.transpose(1, 0, 2)
+        gradient = gradient.transpose(1, 0, 2)
     cells = max(2, size // int(rng.integers(6, 40)))
     blotches = rng.normal(0, rng.uniform(0.01, 0.08), (cells, cells, 3)).astype(np.float32)
-    picture = (picture + cv2.resize(blotches, (size, size), interpolation=cv2.INTER_CUBIC)).astype(np.float32)
+    picture = (gradient + cv2.resize(blotches, (size, size), interpolation=cv2.INTER_CUBIC)).astype(
+        np.float32
+    )
     for _ in range(int(rng.integers(0, 6))):
         corners = cv2.boxPoints(
             (tuple(rng.uniform(0, size, 2)), tuple(rng.uniform(0.1, 0.9, 2) * size), rng.normal(0, 8))
@@ -130,7 +132,7 @@ def table(rng: Generator, size: int, photo: Image) -> Image:
     """The top of a table seen from above at a slant, (size, size, 3) uint8 RGB: wood, a plain colour or `photo` (of the
     same shape) as its print, a few flat things lying there, and sometimes the photo beyond its far edge."""
     grain = rng.normal(0, 1, (64, 4)).astype(np.float32)
-    grain = cv2.resize(grain, (2 * size, 2 * size), interpolation=cv2.INTER_CUBIC)
+    grain = np.asarray(cv2.resize(grain, (2 * size, 2 * size), interpolation=cv2.INTER_CUBIC), np.float32)
     colour = (
         np.array([0.55, 0.38, 0.24]) * rng.uniform(0.3, 1.6)
         if rng.random() < 0.6
@@ -138,7 +140,7 @@ def table(rng: Generator, size: int, photo: Image) -> Image:
     )
     top = np.clip(colour + grain[..., None] * rng.uniform(0, 0.07), 0, 1).astype(np.float32)
     if rng.random() < 0.25:
-        top = cv2.resize(photo, (2 * size, 2 * size)).astype(np.float32) / 255
+        top = cv2.resize(photo, (2 * size, 2 * size)).astype(np.float32) / np.float32(255)
     for _ in range(int(rng.integers(0, 9))):  # cards, sheets, tiles
         box = (
             tuple(rng.uniform(0, 2 * size, 2)),

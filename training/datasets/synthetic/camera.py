@@ -42,7 +42,7 @@ class Camera:
     def develop(self, rng: Generator, picture: Picture) -> NDArray[np.uint8]:
         """The picture as the camera gives it out, (H, W, 3) uint8 RGB; `rng` makes the noise of this frame."""
         if self.sharpness > 0.2:
-            picture = cv2.GaussianBlur(picture, (0, 0), self.sharpness)
+            picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), self.sharpness), np.float32)
         picture = cv2.pow(np.clip(picture * self.gain, 0, 1), self.gamma)
         grains = rng.standard_normal(picture.shape, dtype=np.float32) * np.float32(self.noise)
         picture += grains * cv2.sqrt(picture + np.float32(0.1))
@@ -96,8 +96,8 @@ def blurred(
     # Motion is carried over the silhouette, since what moves smears over what is behind it.
     small = cv2.resize(np.dstack([motion, coverage]), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), max(longest / 6, 1.0))
-    spread = small[..., :2] / np.maximum(small[..., 2:], 1e-3)
-    spread = cv2.resize(spread, layer.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    travel = small[..., :2] / np.maximum(small[..., 2:], 1e-3)
+    spread = cv2.resize(travel, layer.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     rows, columns = np.indices(coverage.shape, dtype=np.float32)
     total = np.zeros_like(layer)
     for share in np.linspace(-0.5, 0.5, steps, dtype=np.float32):

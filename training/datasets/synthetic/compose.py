@@ -35,9 +35,10 @@ def paint(
     behind them. Returns the picture, and what is needed to read visibility off it.
     """
     size = background.shape[0]
-    behind = background.astype(np.float32) / 255 * np.float32(rng.uniform(0.55, 1.1))
+    behind = background.astype(np.float32) / np.float32(255) * np.float32(rng.uniform(0.55, 1.1))
     if rng.random() < 0.3:
-        behind = cv2.GaussianBlur(behind, (0, 0), rng.uniform(0.5, 3) * size / 160)
+        blur = rng.uniform(0.5, 3) * size / 160
+        behind = np.asarray(cv2.GaussianBlur(behind, (0, 0), blur), np.float32)
     lighting = draw_lighting(
         rng, np.asarray(cv2.resize(behind, (8, 8), interpolation=cv2.INTER_AREA) ** 2.2).mean((0, 1))
     )

@@ -134,7 +134,7 @@ def _covered(
         ((x, y), tuple(rng.uniform([0.08, 0.12], [0.28, 0.7]) * size), rng.uniform(0, 180))
     )
     cv2.fillConvexPoly(mask, corners.astype(np.int32), 1.0, cv2.LINE_AA)
-    cover = backgrounds.crop(rng, size).astype(np.float32) / 255
+    cover = backgrounds.crop(rng, size).astype(np.float32) / np.float32(255)
     picture = picture * (1 - mask[..., None]) + cover * mask[..., None]
     pixels = np.clip(hand.keypoints.astype(int), 0, size - 1)
     visible = hand.visible & (mask[pixels[:, 1], pixels[:, 0]] < 0.5)

@@ -27,14 +27,15 @@ def motion_blur(picture: Picture, length: float, angle: float) -> Picture:
             [(1 - fx) * (1 - fy), fx * (1 - fy)],
             [(1 - fx) * fy, fx * fy],
         ]
-    return cv2.filter2D(picture, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
+    blurred = cv2.filter2D(picture, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(blurred, np.float32)
 
 
 def lower_resolution(picture: Picture, side: int) -> Picture:
     """Reduce to `side` pixels and enlarge again."""
     size = picture.shape[0]
     small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
-    return cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _exposure(rng: Generator, picture: Picture) -> float:
@@ -49,7 +50,8 @@ def degrade(rng: Generator, picture: Picture, strength: float = 1.0) -> NDArray[
     size = picture.shape[0]
     unit = size / 160 * strength
     if rng.random() < 0.3:
-        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 1.6) * max(unit, 0.4))
+        blur = rng.uniform(0.3, 1.6) * max(unit, 0.4)
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), blur), np.float32)
     if rng.random() < 0.12:
         picture = motion_blur(picture, rng.uniform(2, 13) * unit, rng.uniform(0, 180))
     if rng.random() < 0.14:
@@ -59,8 +61,9 @@ def degrade(rng: Generator, picture: Picture, strength: float = 1.0) -> NDArray[
     if rng.random() < 0.09:  # low light: dark, noisy, flat colours
         dark = rng.uniform(0.25, 0.6)
         noise = max(noise, rng.uniform(0.01, 0.06))
-        grey = (picture @ GREY)[..., None]
-        picture = (grey + (picture - grey) * rng.uniform(0.4, 1)) * dark
+        grey: Picture = (picture @ GREY)[..., None]
+        picture = grey + (picture - grey) * rng.uniform(0.4, 1)
+        picture = picture * dark
     if rng.random() < 0.35:  # white balance
         picture = picture * np.exp(rng.normal(0, 0.09, 3)).astype(np.float32)
     if rng.random() < 0.07:
@@ -78,5 +81,5 @@ def degrade(rng: Generator, picture: Picture, strength: float = 1.0) -> NDArray[
     if rng.random() < 0.6:
         quality = int(rng.integers(30, 96))
         _, jpeg = cv2.imencode(".jpg", encoded, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        encoded = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+        encoded = np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)
     return encoded

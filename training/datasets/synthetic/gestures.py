@@ -63,7 +63,8 @@ def _closed(rng: Generator, count: int = 4) -> Array:
 
 def _open(rng: Generator) -> Draft:
     thumb = replace(_loose_thumb(rng), radial=rng.normal(8, 12))
-    return Draft(*_straight(rng), rng.uniform(-4, 14), thumb)
+    mcp, pip = _straight(rng)
+    return Draft(mcp, pip, rng.uniform(-4, 14), thumb)
 
 
 def _relaxed(rng: Generator) -> Draft:
@@ -75,7 +76,8 @@ def _relaxed(rng: Generator) -> Draft:
 
 
 def _fist(rng: Generator) -> Draft:
-    return Draft(*_closed(rng), rng.normal(0, 3), _folded_thumb(rng))
+    mcp, pip = _closed(rng)
+    return Draft(mcp, pip, rng.normal(0, 3), _folded_thumb(rng))
 
 
 def _partly_closed(rng: Generator) -> Draft:
@@ -93,7 +95,8 @@ def _fingers_up(
     def draw(rng: Generator) -> Draft:
         bends = _closed(rng)
         bends[:, list(up)] = _straight(rng, len(up))
-        return Draft(*bends, rng.uniform(-3, 12), thumb(rng))
+        mcp, pip = bends
+        return Draft(mcp, pip, rng.uniform(-3, 12), thumb(rng))
 
     return draw
 
@@ -103,13 +106,15 @@ def _pinch(rng: Generator) -> Draft:
     if rng.random() < 0.2:
         bends = _closed(rng)
     bends[:, INDEX] = rng.normal([48, 52], [8, 9])
-    return Draft(*bends, rng.normal(0, 5), _opposed_thumb(rng))
+    mcp, pip = bends
+    return Draft(mcp, pip, rng.normal(0, 5), _opposed_thumb(rng))
 
 
 def _ok(rng: Generator) -> Draft:
     bends = _straight(rng)
     bends[:, INDEX] = rng.normal([48, 52], [8, 9])
-    return Draft(*bends, rng.uniform(-2, 12), _opposed_thumb(rng))
+    mcp, pip = bends
+    return Draft(mcp, pip, rng.uniform(-2, 12), _opposed_thumb(rng))
 
 
 def _tripod(rng: Generator) -> Draft:
@@ -169,7 +174,8 @@ def _any_fingers(rng: Generator) -> Draft:
     half = np.stack([rng.normal(40, 18, 4), rng.normal(50, 20, 4)])
     bends = np.where(states == 0, _straight(rng), np.where(states == 1, _closed(rng), half))
     thumbs = (_loose_thumb, _folded_thumb, _opposed_thumb, _gripping_thumb, _raised_thumb)
-    return Draft(*bends, rng.uniform(-4, 12), thumbs[int(rng.integers(len(thumbs)))](rng))
+    mcp, pip = bends
+    return Draft(mcp, pip, rng.uniform(-4, 12), thumbs[int(rng.integers(len(thumbs)))](rng))
 
 
 def _resting(rng: Generator) -> Draft:

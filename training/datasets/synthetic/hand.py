@@ -224,7 +224,8 @@ def shoulders_at(joints: Array, pose: Pose, elbow: Array, elbow_direction: Array
     upper_arm = np.cos(elbow)[:, None] * forearm + np.sin(elbow)[:, None] * sideways
     length = float(np.linalg.norm(rest)) * (hand_mesh().along_arm[hand_mesh().shoulder].mean() - 1)
     motion = bone_motions(joints, pose)[FOREARM]
-    return (rest + length * upper_arm) @ motion[:3, :3].T + motion[:3, 3]
+    shoulders: Array = (rest + length * upper_arm) @ motion[:3, :3].T + motion[:3, 3]
+    return shoulders
 
 
 def pose_hand(identity: Identity, pose: Pose) -> PosedHand:

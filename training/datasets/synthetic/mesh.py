@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +51,8 @@ class HandMesh:
     palmar: Array
     finger: NDArray[np.int32]
     along_arm: Array
-    tips: NDArray[np.int64]
-    shoulder: NDArray[np.int64]
+    tips: NDArray[np.intp]
+    shoulder: NDArray[np.intp]
     thickness: Array
 
 
@@ -67,7 +68,7 @@ def _cut_loop(triangles: NDArray[np.int32]) -> list[tuple[int, int]]:
     return [edge for edge in directed if uses[(min(edge), max(edge))] == 1]
 
 
-def _with_upper_arm(stored: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+def _with_upper_arm(stored: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Carry the arm on beyond the cut: rings of new vertices along the forearm, skinned to a new bone."""
     vertices, triangles, weights = stored["vertices"], stored["triangles"], stored["weights"]
     edges = _cut_loop(triangles)
@@ -115,13 +116,13 @@ def hand_mesh() -> HandMesh:
     joints = stored["joints"].mean(axis=0, dtype=np.float64)
     strongest = weights.argmax(axis=1)
     finger = np.full(len(texture), -1, np.int32)
-    tips = []
+    ends = []
     for number in range(5):
         first = FIRST_PHALANX_BONE + 3 * number
         finger[(strongest >= first) & (strongest < first + 3)] = number
         reach = texture @ unit(joints[finger_joint(number, 3)] - joints[finger_joint(number, 2)])
-        tips.append(np.argsort(np.where(finger == number, -reach, np.inf))[:8])
-    tips = np.array(tips)
+        ends.append(np.argsort(np.where(finger == number, -reach, np.inf))[:8])
+    tips = np.array(ends)
     elbow = joints[ELBOW_JOINT]
     keypoints = np.empty((21, 3))
     keypoints[0] = joints[WRIST_JOINT]

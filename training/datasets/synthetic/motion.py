@@ -45,8 +45,8 @@ def bends_of(pose: Pose) -> Array:
 def pose_of(bends: Array) -> Pose:
     """The pose with these angles (25,); the inverse of `bends_of`."""
     values = [float(value) for value in bends]
-    four = [(values[i], values[i + 1], values[i + 2], values[i + 3]) for i in (0, 4, 8, 12)]
-    return Pose(*four, Thumb(*values[16:21]), *values[21:])
+    mcp, pip, dip, spread = ((values[i], values[i + 1], values[i + 2], values[i + 3]) for i in (0, 4, 8, 12))
+    return Pose(mcp, pip, dip, spread, Thumb(*values[16:21]), *values[21:])
 
 
 @dataclass(frozen=True, eq=False)

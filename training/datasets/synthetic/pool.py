@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import cv2
 import numpy as np
@@ -58,7 +58,7 @@ def pack(hands: tuple[HandLabel, ...], complete: bool) -> np.void:
         record["visible"][number] = hand.visible
         record["box"][number], record["keypoints"][number] = hand.box, hand.keypoints
         record["depth"][number] = hand.depth
-    return record[()]
+    return cast(np.void, record[()])
 
 
 def unpack(record: np.void) -> tuple[HandLabel, ...]:
@@ -181,7 +181,8 @@ class RenderedPool:
 
     def filled(self) -> NDArray[np.bool_]:
         """Which items have been rendered, (count,); their checksums are only looked at when they are read."""
-        return np.asarray(self._checksums) != 0
+        filled: NDArray[np.bool_] = np.asarray(self._checksums) != 0
+        return filled
 
     def _fill(self, index: int) -> LabelledImage:
         render = render_crop if self.kind == "crop" else render_scene
@@ -198,7 +199,7 @@ class RenderedPool:
 
 def _checksum(image: NDArray[np.uint8], record: np.void) -> int:
     """CRC-32 of a picture and its labels; never 0, which marks an item not yet rendered."""
-    return zlib.crc32(record.tobytes(), zlib.crc32(np.ascontiguousarray(image))) or 1
+    return zlib.crc32(record.tobytes(), zlib.crc32(np.ascontiguousarray(image).data)) or 1
 
 
 _worker_pool: RenderedPool | None = None

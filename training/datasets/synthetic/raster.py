@@ -121,11 +121,12 @@ def lookup(volume, x, y, z):  # type: ignore[no-untyped-def]
 def _noise_volume() -> NDArray[np.float32]:
     """A periodic volume (48, 48, 48) of smooth noise on three scales, zero mean, unit deviation, within 2.5."""
     rng = np.random.Generator(np.random.PCG64(20240229))
-    volume = np.zeros((NOISE_SIZE,) * 3)
+    volume: NDArray[np.float64] = np.zeros((NOISE_SIZE,) * 3)
     for blur, amount in ((1.0, 0.7), (0.6, 0.5), (2.2, 0.8)):
         octave = gaussian_filter(rng.normal(size=volume.shape), blur, mode="wrap")
         volume += amount * octave / octave.std()
-    return np.clip(volume / volume.std(), -2.5, 2.5).astype(np.float32)
+    volume /= volume.std()
+    return np.clip(volume, -2.5, 2.5).astype(np.float32)
 
 
 NOISE = _noise_volume()

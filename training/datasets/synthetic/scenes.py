@@ -35,7 +35,7 @@ def render_scene(seed: int, size: int, backgrounds: Backgrounds) -> LabelledImag
         background, hand_free = backgrounds.draw(rng, size, free_only)
         if on_table:
             background = table(rng, size, background)
-        picture = background.astype(np.float32) / 255
+        picture = background.astype(np.float32) / np.float32(255)
         labels: list[HandLabel] = []
         if scene.parts:
             typical = max(scene.scales, default=0.2 * size)

@@ -22,13 +22,12 @@ from training.datasets.synthetic.choreography import (
     MOST_HANDS,
     Beat,
     Choreographer,
-    Passage,
     draw_script,
 )
 from training.datasets.synthetic.compose import label
 from training.datasets.synthetic.crops import generator
 from training.datasets.synthetic.hand import Identity
-from training.datasets.synthetic.motion import Path, Phase
+from training.datasets.synthetic.motion import Passage, Path, Phase
 from training.datasets.synthetic.raster import SAMPLES, Fragments, rasterise, resolve
 from training.datasets.synthetic.setting import corner_in_square, draw_cast, draw_setting
 from training.datasets.synthetic.shading import shade
@@ -229,7 +228,7 @@ class HandSequence:
     def _clear(self, hand: StagedHand, fragments: Fragments, owners: NDArray[np.int16]) -> float:
         """The share of a hand's keypoints that lie in the picture with nothing but the hand itself in front of them."""
         places = hand.keypoints[:, :2] - self._corner
-        inside = ((places >= 0) & (places < [self.width, self.height])).all(axis=1)
+        inside: NDArray[np.bool_] = np.all((places >= 0) & (places < [self.width, self.height]), axis=1)
         columns, rows = np.floor(hand.keypoints[inside, :2] * SAMPLES).astype(int).T
         covered = (fragments.depth[rows, columns] < hand.keypoints[inside, 2]) & (
             owners[rows, columns] != hand.owner

@@ -90,9 +90,10 @@ def draw_setting(
         cloth = owner.sleeve.surface if owner.sleeve else draw_material(rng, 0.15)
         scenery = person(rng, np.array([*place, behind + head]), head, owner.skin, cloth)
     photo, hand_free = backgrounds.draw(rng, side + 2 * margin, free_only=True)
-    background = photo.astype(np.float32) / 255 * np.float32(rng.uniform(0.6, 1.1))
+    background = photo.astype(np.float32) / np.float32(255) * np.float32(rng.uniform(0.6, 1.1))
     if rng.random() < 0.4:  # out of focus
-        background = cv2.GaussianBlur(background, (0, 0), rng.uniform(0.002, 0.008) * side)
+        blur = rng.uniform(0.002, 0.008) * side
+        background = np.asarray(cv2.GaussianBlur(background, (0, 0), blur), np.float32)
     surroundings = cv2.resize(background, (8, 8), interpolation=cv2.INTER_AREA) ** 2.2
     lighting = draw_lighting(rng, np.asarray(surroundings, float).mean((0, 1)))
     fairest = max(float(np.max(wearer.skin["colour"])) for wearer in wearers)

@@ -93,7 +93,8 @@ def _ambient_occlusion(
     sigma = max(radius / 4, 0.3)
     mean = cv2.GaussianBlur(mean, (0, 0), sigma) / (cv2.GaussianBlur(mass, (0, 0), sigma) + 1e-3)
     deeper = np.maximum(0, pixel_depth - cv2.resize(mean, (size, size)))
-    return np.clip(1 - deeper / (2 * radius), 0.35, 1).astype(np.float32)
+    openness: NDArray[np.float32] = 1 - deeper / (2 * radius)
+    return np.clip(openness, 0.35, 1).astype(np.float32)
 
 
 def _shadow_map(geometry: Geometry, direction: Array) -> tuple[NDArray[np.float32], Array, float]:

@@ -91,7 +91,7 @@ def _in_picture(
     assert hand.keypoints is not None
     assert hand.visible is not None
     keypoints = (hand.keypoints - corner).astype(np.float32)
-    inside = ((keypoints >= 0) & (keypoints < [width, height])).all(axis=1)
+    inside: NDArray[np.bool_] = np.all((keypoints >= 0) & (keypoints < [width, height]), axis=1)
     low = np.clip(hand.box[:2] - corner, 0, [width, height])
     high = np.clip(hand.box[:2] + hand.box[2:] - corner, 0, [width, height])
     box = np.concatenate([low, high - low]).astype(np.float32)

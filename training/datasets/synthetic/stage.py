@@ -102,26 +102,31 @@ def stage_hand(actor: Actor, owner: int, props: Sequence[Part] = ()) -> Stage:
     flip = np.diag(MIRROR) if actor.handedness == "right" else np.eye(3)
     to_stage = flip @ actor.turn.T  # points are rows: multiplied from the left
     appearance = actor.appearance
-    shared = {
-        "texture": mesh.texture,
-        "triangles": mesh.triangles,
-        "palmar": mesh.palmar,
-        "finger": mesh.finger,
-        "along_arm": mesh.along_arm,
-    }
     short = None if actor.endless else mesh.along_arm[mesh.shoulder].max() - mesh.along_arm
-    parts = [Part(posed.vertices, posed.normals, surface=appearance.skin, owner=owner, keep=short, **shared)]
+    bare = Part(
+        posed.vertices,
+        posed.normals,
+        mesh.texture,
+        mesh.triangles,
+        appearance.skin,
+        owner,
+        short,
+        mesh.palmar,
+        mesh.finger,
+        mesh.along_arm,
+    )
+    parts = [bare]
     if appearance.glove is not None:
         thick = posed.vertices + GLOVE_THICKNESS * posed.normals
         worn = GLOVE_ENDS_AT - mesh.along_arm
-        parts.append(Part(thick, posed.normals, surface=appearance.glove, owner=owner, keep=worn, **shared))
+        parts.append(replace(bare, vertices=thick, surface=appearance.glove, keep=worn))
     if appearance.sleeve is not None:
         sleeve = appearance.sleeve
         stand_off = sleeve.thickness * (1 + sleeve.flare * np.clip(1 - mesh.along_arm, 0, 1))
         cloth = posed.vertices + stand_off[:, None] * posed.normals
         covered = np.where(mesh.finger < 0, mesh.along_arm - sleeve.start, -1.0)
         covered = covered if short is None else np.minimum(covered, short)
-        parts.append(Part(cloth, posed.normals, surface=sleeve.surface, keep=covered, **shared))
+        parts.append(replace(bare, vertices=cloth, surface=sleeve.surface, owner=-1, keep=covered))
     parts += props
     outline, shoulder = (
         posed.vertices[mesh.along_arm < HAND_ENDS_AT],
@@ -233,5 +238,6 @@ def draw_rotation(rng: Generator, kind: str) -> Array:
     if kind == "above":  # flat on a table under the camera
         return turned(180 + rng.normal(0, 20), rng.normal(-5, 20), rng.uniform(-180, 180))
     if kind == "any":
-        return any_rotations(rng, 1)[0]
+        turn: Array = any_rotations(rng, 1)[0]
+        return turn
     raise ValueError(f"unknown kind of view {kind!r}")

@@ -12,7 +12,8 @@ X, Y, Z = np.eye(3)
 
 def unit(vector: Array) -> Array:
     """Vectors (..., 3) scaled to length one."""
-    return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-12)
+    length: Array = np.linalg.norm(vector, axis=-1, keepdims=True)
+    return vector / np.maximum(length, 1e-12)
 
 
 @njit(cache=True)
@@ -45,7 +46,8 @@ def direction(vector: Array) -> Array:
 @njit(cache=True)
 def across(vector: Array, axis: Array) -> Array:
     """The part of a vector that is perpendicular to the unit vector `axis`."""
-    return vector - axis * np.dot(vector, axis)
+    along: float = np.dot(vector, axis)
+    return vector - axis * along
 
 
 def vertex_normals(vertices: Array, triangles: NDArray[np.int32]) -> Array:
