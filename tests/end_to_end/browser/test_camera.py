@@ -188,12 +188,9 @@ def test_the_overlay_is_seen_where_the_fingers_are(live: Watched, camera: Camera
         if mirrored:
             points[:, 0] = last["answer"]["image"]["width"] - points[:, 0]
         shown = (points * scale + (canvas["x"], canvas["y"])).round().astype(int)
-        unseen = []
         for index, (x, y) in enumerate(shown[1:]):  # the wrist is white
             near = pixels[y - 3 : y + 4, x - 3 : x + 4].reshape(-1, 3)
-            if abs(near - colours[index // 4]).max(axis=1).min() > 24:
-                unseen.append(index + 1)
-        assert len(unseen) <= 3, (hand["track_id"], unseen)  # a finger may be drawn over another
+            assert abs(near - colours[index // 4]).max(axis=1).min() <= 24, (hand["track_id"], index + 1)
     truths = camera.frames[number_of(last["levels"])]
     for hand, truth in match(last["answer"]["hands"], truths):
         assert errors_of(hand, truth).mean() < 0.15
