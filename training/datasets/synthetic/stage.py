@@ -108,12 +108,12 @@ def stage_hand(actor: Actor, owner: int, props: Sequence[Part] = ()) -> Stage:
         posed.normals,
         mesh.texture,
         mesh.triangles,
-        appearance.skin,
-        owner,
-        short,
-        mesh.palmar,
-        mesh.finger,
-        mesh.along_arm,
+        surface=appearance.skin,
+        owner=owner,
+        keep=short,
+        palmar=mesh.palmar,
+        finger=mesh.finger,
+        along_arm=mesh.along_arm,
     )
     parts = [bare]
     if appearance.glove is not None:
