@@ -5,10 +5,12 @@ divides by a count of its own, such as that of labelled keypoints, must divide b
 of the processes' losses is not the loss of the whole batch.
 """
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -41,11 +43,15 @@ def group(device: torch.device) -> Iterator[None]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    # DistributedDataParallel imports it. An import while there is a group keeps the group for ever, and with it gloo's
+    # threads: one that still holds a tensor when Python ends aborts the process (pytorch/pytorch, pull request 179291).
+    import_module("torch._dynamo")
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:
         yield
     finally:
         dist.destroy_process_group()
+        gc.collect()  # what is left of a replica, which holds the group too
 
 
 def processes() -> int:

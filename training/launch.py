@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from service.engines.base import EngineError
-from service.engines.torch import place
+from service.engines.torch import Placement, place
 from service.inference.cores import available_cores
 from training import distributed
 from training.loop import Run, TrainingError
@@ -57,15 +57,21 @@ def launch(
         torch.backends.cudnn.benchmark = True  # inputs come in few sizes
         torch.set_float32_matmul_precision("high")
     with distributed.group(placement.device):
-        if distributed.process() == 0:
-            log.info("on %s in %s (%s)", placement, recipe.precision, placement.reason)
-            if placement.device.type == "cpu" and recipe.precision == "bfloat16" and not _has_bfloat16():
-                log.warning("this CPU has no instructions for bfloat16: --precision float32 is faster")
-        else:
-            logging.getLogger("training").setLevel(logging.WARNING)
-        run = Run(create_task(recipe, data, cache), recipe, folder, workers, placement.device)
-        run.resume()
-        return run.train()
+        return _train(recipe, data, cache, folder, workers, placement)
+
+
+def _train(
+    recipe: Recipe, data: Path, cache: Path, folder: Path, workers: int, placement: Placement
+) -> dict[str, float]:
+    if distributed.process() == 0:
+        log.info("on %s in %s (%s)", placement, recipe.precision, placement.reason)
+        if placement.device.type == "cpu" and recipe.precision == "bfloat16" and not _has_bfloat16():
+            log.warning("this CPU has no instructions for bfloat16: --precision float32 is faster")
+    else:
+        logging.getLogger("training").setLevel(logging.WARNING)
+    run = Run(create_task(recipe, data, cache), recipe, folder, workers, placement.device)
+    run.resume()
+    return run.train()
 
 
 def _has_bfloat16() -> bool:

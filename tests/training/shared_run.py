@@ -1,6 +1,7 @@
 """A run of a small U-Net that several processes can share; a script, so that torchrun can start it.
 
-Arguments: folder, recipe file. Writes the losses of the first process to <folder>.losses.
+Arguments: folder, recipe file. Writes the losses of the first process to <folder>.losses, and the names of the threads
+that each process has left afterwards to <folder>.threads.<its number>.
 """
 
 import sys
@@ -68,4 +69,7 @@ def train(folder: Path, file: Path) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    train(Path(sys.argv[1]), Path(sys.argv[2]))
+    folder = Path(sys.argv[1])
+    train(folder, Path(sys.argv[2]))
+    left = [name.read_text().strip() for name in Path("/proc/self/task").glob("*/comm")]
+    folder.with_suffix(f".threads.{distributed.local_rank()}").write_text("\n".join(left))

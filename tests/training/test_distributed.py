@@ -64,6 +64,15 @@ def test_the_first_process_alone_writes_and_keeps_the_random_states_of_both(toge
     assert not torch.equal(random[0]["cpu"], random[1]["cpu"])
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
+@pytest.mark.parametrize("number", [0, 1])
+def test_no_thread_of_the_group_outlives_it(together: Path, number: int) -> None:
+    """One that does aborts the process now and then, as Python ends."""
+    left = together.with_suffix(f".threads.{number}").read_text().splitlines()
+    assert left
+    assert not [name for name in left if "gloo" in name]
+
+
 def test_alone_nothing_is_shared() -> None:
     network = nn.Linear(2, 1)
     assert distributed.replicate(network) is network
