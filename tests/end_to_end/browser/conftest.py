@@ -29,7 +29,7 @@ FLAGS = (
     "--disable-sync",
 )
 FRAMES = 10
-SEED = 3  # two open hands, a left and a right one, that wave
+SEED = 8  # a left and a right hand that wave; no finger's dots come near another's, so all of the overlay is seen
 BITS, BIT_PIXELS = 6, 16  # the number of a frame is written into its corner: five bits and their parity
 PATIENCE_MS = 30_000
 GIVEN_UP = (
