@@ -14,7 +14,7 @@ from rich.table import Table
 from service.inference.pipeline import Pipeline
 from service.models.checkpoint import CARD, Card, write_card
 from training.calibration import CalibrationError, Platt, Reliability, fit_platt, reliability
-from training.datasets.photos import PhotoFolder, photos_with_found_hands
+from training.datasets.photos import photos_with_found_hands, photos_without_hands
 from training.datasets.synthetic import Backgrounds, render_scene
 from training.datasets.synthetic.pool import item_seed
 from training.datasets.types import LabelledImage
@@ -119,7 +119,7 @@ def calibrate(
     learnt = photos_with_found_hands(root, data["photos"], data.get("found_hands", ""))
     answers = ask(everything, thin_out(learnt, FIT_PHOTOS))
     if data.get("negatives"):
-        negatives = PhotoFolder(*(root / name for name in data["negatives"]))
+        negatives = photos_without_hands(root, data["negatives"], data.get("hand_free", ""))
         answers += [ask_one(everything, negatives[i], (), "negatives") for i in range(len(negatives))]
     if data.get("share", {}).get("scene"):
         answers += [ask_one(everything, s.image, s.hands, s.source) for s in _new_scenes(data, root)]

@@ -13,7 +13,12 @@ from training.augment import photometric, square_crop_matrix
 from training.canvas import Canvas, Target, cut_out, mosaic, photo_matrix
 from training.cutouts import can_be_cut_out, cut_out_hand, paste, paste_shape
 from training.datasets.coco import CocoHands
-from training.datasets.photos import FalseHands, PhotoFolder, photos_with_found_hands
+from training.datasets.photos import (
+    FalseHands,
+    PhotoFolder,
+    photos_with_found_hands,
+    photos_without_hands,
+)
 from training.datasets.synthetic import Backgrounds, RenderedPool
 from training.datasets.synthetic.backgrounds import held_out
 from training.datasets.types import LabelledImage, LabelledImages
@@ -53,7 +58,7 @@ class DetectorTask:
         self.section = section = recipe.data
         self.photos = photos_with_found_hands(data, section.photos, section.found_hands)
         self.photo_weights = self.photos.weights(section.source_power, section.source_weight)
-        self.negatives = PhotoFolder(*(data / name for name in section.negatives))
+        self.negatives = photos_without_hands(data, section.negatives, section.hand_free)
         self.false_hands = FalseHands(data, section.false_hands) if section.false_hands else None
         self.behind = PhotoFolder(*(data / name for name in section.backgrounds), exclude=held_out)
         self.scenes: LabelledImages = ()

@@ -28,7 +28,12 @@ from training.augment import (
 )
 from training.batched.windows import UNKNOWN
 from training.datasets.coco import CocoHands
-from training.datasets.photos import FalseHands, OwnLabels, PhotoFolder, photos_with_found_hands
+from training.datasets.photos import (
+    FalseHands,
+    OwnLabels,
+    photos_with_found_hands,
+    photos_without_hands,
+)
 from training.datasets.synthetic import Backgrounds, RenderedPool
 from training.datasets.synthetic.backgrounds import held_out
 from training.datasets.types import HandLabel, LabelledImage, LabelledImages
@@ -75,7 +80,7 @@ class PoseTask:
         ]
         incomplete = tuple(section.incomplete_sources)
         self.complete = [i for i, e in enumerate(photos.entries) if not e.source.startswith(incomplete)]
-        self.negatives = PhotoFolder(*(data / name for name in section.negatives))
+        self.negatives = photos_without_hands(data, section.negatives, section.hand_free)
         self.false_hands = FalseHands(data, section.false_hands) if section.false_hands else None
         self.own: LabelledImages = OwnLabels(data, section.own_labels) if section.own_labels else ()
         self.rendered: LabelledImages = ()

@@ -50,6 +50,8 @@ class DataSection(_Section):
     backgrounds: tuple[str, ...] = ()
     # Photos without any hand.
     negatives: tuple[str, ...] = ()
+    # A file beside the recipes that lists more of them, a path in the data folder on each line.
+    hand_free: str = ""
     # A file beside the recipes: in photos of the data folder, what an earlier pair took for hands and is none.
     false_hands: str = ""
     # A file beside the recipes: hands that nobody had labelled, in the photos and in others of the data folder.

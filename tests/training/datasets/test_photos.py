@@ -7,7 +7,8 @@ import pytest
 
 from training.datasets import photos as photo_files
 from training.datasets.coco import DatasetError
-from training.datasets.photos import photos_with_found_hands
+from training.datasets.photos import photos_with_found_hands, photos_without_hands
+from training.datasets.synthetic.backgrounds import held_out
 
 
 @pytest.fixture
@@ -61,3 +62,30 @@ def test_a_file_that_does_not_fit_is_refused(data: Path, content: str | None, sa
         (data / "found.json").write_text(content)
     with pytest.raises(DatasetError, match=said):
         photos_with_found_hands(data, ["hands.json"], "found.json")
+
+
+def test_listed_photos_join_those_of_the_folders(data: Path) -> None:
+    (data / "free").mkdir()
+    for path in ("free/c.png", "b.png"):
+        cv2.imwrite(str(data / path), np.full((50, 70, 3), 9, np.uint8))
+    (data / "free.txt").write_text("# looked through\nb.png\n\n")
+    photos = photos_without_hands(data, ["free"], "free.txt")
+    assert [str(file.relative_to(data)) for file in photos.files] == ["free/c.png", "b.png"]
+    assert photos[1].max() == 9
+    assert len(photos_without_hands(data, ["free"], "")) == 1
+
+
+@pytest.mark.parametrize(("content", "said"), [("# nothing\n", "lists no photos"), (None, "does not exist")])
+def test_a_list_of_nothing_is_refused(data: Path, content: str | None, said: str) -> None:
+    if content is not None:
+        (data / "free.txt").write_text(content)
+    with pytest.raises(DatasetError, match=said):
+        photos_without_hands(data, ["."], "free.txt")
+
+
+def test_our_photos_without_hands_are_neither_held_out_nor_full_of_hands() -> None:
+    lines = (photo_files.RECIPES / "hand-free.txt").read_text().splitlines()
+    listed = {line for line in lines if not line.startswith("#")}
+    assert len(listed) > 700
+    assert not [line for line in listed if held_out(Path(line))]
+    assert listed.isdisjoint(json.loads((photo_files.RECIPES / "found-hands.json").read_text()))
