@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,8 @@ _HARDLY = 0.15
 
 
 class DetectorTask:
-    """Canvases of the kinds `single`, `mosaic`, `scene` (rendered), `pasted` (cut-out hands elsewhere) and `empty` (no
-    hand).
+    """Canvases of the kinds `single`, `mosaic`, `scene` and `close` (rendered; one hand near by), `pasted` (cut-out
+    hands elsewhere) and `empty` (no hand).
 
     A sample has `image` (S, S, 3) uint8 RGB; on the grid of cells (C = S / 8): `centre` (C, C) the heatmap,
     `background` (C, C) its weight where there is no hand, `unlabelled` (C, C), `box` (4, C, C) x0, y0, x1, y1 in
@@ -62,21 +63,20 @@ class DetectorTask:
         self.false_hands = FalseHands(data, section.false_hands) if section.false_hands else None
         self.behind = PhotoFolder(*(data / name for name in section.backgrounds), exclude=held_out)
         self.scenes: LabelledImages = ()
+        self.close_ups: LabelledImages = ()
+        around = partial(Backgrounds.of_training, data, section.backgrounds, section.negatives)
         if section.share.get("scene"):
-            behind = Backgrounds.of_training(data, section.backgrounds, section.negatives)
-            self.scenes = RenderedPool(
-                cache / "scenes",
-                "scene",
-                section.rendered,
-                section.rendered_size,
-                section.rendered_seed,
-                behind,
-            )
+            pool = section.rendered, section.rendered_size, section.rendered_seed
+            self.scenes = RenderedPool(cache / "scenes", "scene", *pool, around())
+        if section.share.get("close"):
+            pool = section.close_ups, section.close_ups_size, section.close_ups_seed
+            self.close_ups = RenderedPool(cache / "close-ups", "crop", *pool, around())
         self.validation = letterboxed(CocoHands(data / "hands/val.json"), recipe.input_size)
         self.kinds: dict[str, Callable[[np.random.Generator, int], Canvas]] = {
             "single": self._single,
             "mosaic": self._mosaic,
-            "scene": self._scene,
+            "scene": partial(_rendered, self.scenes),
+            "close": partial(_rendered, self.close_ups),
             "pasted": self._pasted,
             "empty": self._empty,
         }
@@ -117,17 +117,6 @@ class DetectorTask:
             side = _log_uniform(rng, 13, 0.85 * max(width, height))
             matrix = photo_matrix(picture, width, height, side, rng, whole=bool(rng.random() < 0.3))
             canvas.place(picture, region, matrix, complete)
-        return canvas
-
-    def _scene(self, rng: np.random.Generator, size: int) -> Canvas:
-        canvas = Canvas.blank(size, rng)
-        picture = self.scenes[int(rng.integers(len(self.scenes)))]
-        full = picture.image.shape[0]
-        side = full * rng.uniform(0.7, 1.1)
-        centre = full / 2 + rng.uniform(-0.5, 0.5, 2) * abs(full - side)
-        angle = rng.normal(0, 0.12)
-        matrix = square_crop_matrix(centre, side, size, angle, bool(rng.random() < 0.5))
-        canvas.place(picture, (0, 0, size, size), matrix, picture.complete)
         return canvas
 
     def _pasted(self, rng: np.random.Generator, size: int) -> Canvas:
@@ -219,6 +208,19 @@ def targets_of(canvas: Canvas) -> Sample:
         "box": box,
         "box_weight": box_weight,
     }
+
+
+def _rendered(pictures: LabelledImages, rng: np.random.Generator, size: int) -> Canvas:
+    """One of them, most or all of it, slightly turned, mirrored or not."""
+    canvas = Canvas.blank(size, rng)
+    picture = pictures[int(rng.integers(len(pictures)))]
+    full = picture.image.shape[0]
+    side = full * rng.uniform(0.7, 1.1)
+    centre = full / 2 + rng.uniform(-0.5, 0.5, 2) * abs(full - side)
+    angle = rng.normal(0, 0.12)
+    matrix = square_crop_matrix(centre, side, size, angle, bool(rng.random() < 0.5))
+    canvas.place(picture, (0, 0, size, size), matrix, picture.complete)
+    return canvas
 
 
 def _area(target: Target) -> float:

@@ -70,6 +70,10 @@ class DataSection(_Section):
     rendered: int = Field(20_000, ge=1)  # rendered pictures in the pool
     rendered_size: int = Field(160, ge=64)  # their side in pixels
     rendered_seed: int = Field(1, ge=0)
+    # A second pool, for detectors: rendered close-ups of one hand, as pose networks learn from.
+    close_ups: int = Field(20_000, ge=1)
+    close_ups_size: int = Field(224, ge=64)
+    close_ups_seed: int = Field(15, ge=0)
     # Shares of a batch; they must sum to 1.
     share: dict[str, Share]
     # What the card says of each data set: name, licence, and remarks.

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,8 +13,8 @@ SIZE = 128
 
 
 @pytest.fixture
-def task(root: Path, tmp_path: Path) -> DetectorTask:
-    """The default detector's recipe with pasted hands alone: four photos with hands, four backgrounds, one negative."""
+def create(root: Path, tmp_path: Path) -> Callable[[str], DetectorTask]:
+    """The default detector's recipe with one kind alone: four photos with hands, four backgrounds, one negative."""
     photos = root / "tests" / "photos"
     content = json.loads((photos / "labels.json").read_text())
     for image in content["images"]:
@@ -28,14 +29,30 @@ def task(root: Path, tmp_path: Path) -> DetectorTask:
         for number, name in enumerate(names):
             grey = np.full((150, 200, 3), 30 * (number + 1), np.uint8)
             cv2.imwrite(str(tmp_path / folder / name), grey)
-    changes = [
-        'data.photos=["hands/val.json"]',
-        "data.share={single=0, mosaic=0, scene=0, pasted=1, empty=0}",
-        'data.false_hands=""',
-        'data.found_hands=""',
-    ]
-    recipe = load_recipe(root / "training" / "recipes" / "default-detector.toml", changes)
-    return DetectorTask(recipe, tmp_path, tmp_path / "cache")
+
+    def make(kind: str) -> DetectorTask:
+        share = {
+            name: int(name == kind) for name in ("single", "mosaic", "scene", "close", "pasted", "empty")
+        }
+        changes = [
+            'data.photos=["hands/val.json"]',
+            "data.share={" + ",".join(f"{name}={part}" for name, part in share.items()) + "}",
+            'data.false_hands=""',
+            'data.found_hands=""',
+            'data.hand_free=""',
+            "data.close_ups=4",
+            "data.close_ups_size=96",
+        ]
+        recipe = load_recipe(root / "training" / "recipes" / "default-detector.toml", changes)
+        return DetectorTask(recipe, tmp_path, tmp_path / "cache")
+
+    return make
+
+
+@pytest.fixture
+def task(create: Callable[[str], DetectorTask]) -> DetectorTask:
+    """With pasted hands."""
+    return create("pasted")
 
 
 def test_pasted_hands_are_targets_in_front_of_other_places(task: DetectorTask) -> None:
@@ -58,3 +75,15 @@ def test_the_same_sample_comes_again(task: DetectorTask) -> None:
     first, again, other = task.sample(3, SIZE), task.sample(3, SIZE), task.sample(4, SIZE)
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert not np.array_equal(first["image"], other["image"])
+
+
+def test_a_close_up_is_one_rendered_hand(create: Callable[[str], DetectorTask]) -> None:
+    samples = [create("close").sample(number, SIZE) for number in range(12)]
+    assert {int((sample["centre"] == 1).sum()) for sample in samples} == {1}
+    for sample in samples:
+        row, column = np.argwhere(sample["centre"] == 1)[0]
+        x0, y0, x1, y1 = sample["box"][:, row, column]
+        assert max(x1 - x0, y1 - y0) > 0.35 * SIZE
+        assert 0 <= (x0 + x1) / 2 <= SIZE
+        assert 0 <= (y0 + y1) / 2 <= SIZE
+        assert sample["unlabelled"].mean() == 1  # another hand may be in it
