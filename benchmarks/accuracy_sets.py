@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from training.datasets.coco import CocoHands, read_rgb
-from training.datasets.photos import PhotoFolder
+from training.datasets.photos import PhotoFolder, listed_names
 from training.datasets.synthetic.backgrounds import Backgrounds
 from training.datasets.synthetic.slice_layouts import SLICES
 from training.datasets.synthetic.slices import write_slices
@@ -159,5 +159,4 @@ def hold_out_backgrounds(data: Path) -> Backgrounds:
 
 def hand_free_names() -> list[str]:
     """File names of background photos judged to show nobody."""
-    lines = HAND_FREE.read_text().splitlines()
-    return [line for line in lines if line and not line.startswith("#")]
+    return listed_names(HAND_FREE)

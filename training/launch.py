@@ -63,6 +63,7 @@ def launch(
 def _train(
     recipe: Recipe, data: Path, cache: Path, folder: Path, workers: int, placement: Placement
 ) -> dict[str, float]:
+    """Apart from `launch`, so that the run and all that holds the group are gone when the group ends."""
     if distributed.process() == 0:
         log.info("on %s in %s (%s)", placement, recipe.precision, placement.reason)
         if placement.device.type == "cpu" and recipe.precision == "bfloat16" and not _has_bfloat16():

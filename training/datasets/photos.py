@@ -42,23 +42,30 @@ class PhotoFolder:
         return read_rgb(self.files[index])
 
 
+def listed_names(path: Path) -> list[str]:
+    """The lines of a file that lists photos, but for remarks, which begin with #.
+
+    Raises DatasetError for a file that is missing or lists nothing.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text().splitlines()]
+    except FileNotFoundError:
+        raise DatasetError(f"{path} does not exist") from None
+    names = [line for line in lines if line and not line.startswith("#")]
+    if not names:
+        raise DatasetError(f"{path} lists no photos")
+    return names
+
+
 def photos_without_hands(data: Path, folders: Sequence[str], name: str) -> PhotoFolder:
     """Folders of the data folder, and the photos that a file beside the recipes lists; "": no such file.
 
-    The file has a photo's path in the data folder on each line; lines that begin with # are remarks. Raises
-    DatasetError as `PhotoFolder` does, and for a file that is missing or lists nothing.
+    The file has a photo's path in the data folder on each line. Raises DatasetError as `PhotoFolder` and
+    `listed_names` do.
     """
     photos = PhotoFolder(*(data / folder for folder in folders))
-    if not name:
-        return photos
-    path = RECIPES / name
-    if not path.is_file():
-        raise DatasetError(f"{path} does not exist")
-    lines = [line.strip() for line in path.read_text().splitlines()]
-    listed = [data / line for line in lines if line and not line.startswith("#")]
-    if not listed:
-        raise DatasetError(f"{path} lists no photos")
-    photos.files += listed
+    if name:
+        photos.files += [data / path for path in listed_names(RECIPES / name)]
     return photos
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from training.datasets import photos as photo_files
 from training.datasets.coco import DatasetError
-from training.datasets.photos import photos_with_found_hands, photos_without_hands
+from training.datasets.photos import listed_names, photos_with_found_hands, photos_without_hands
 from training.datasets.synthetic.backgrounds import held_out
 
 
@@ -84,8 +84,7 @@ def test_a_list_of_nothing_is_refused(data: Path, content: str | None, said: str
 
 
 def test_our_photos_without_hands_are_neither_held_out_nor_full_of_hands() -> None:
-    lines = (photo_files.RECIPES / "hand-free.txt").read_text().splitlines()
-    listed = {line for line in lines if not line.startswith("#")}
+    listed = set(listed_names(photo_files.RECIPES / "hand-free.txt"))
     assert len(listed) > 700
     assert not [line for line in listed if held_out(Path(line))]
     assert listed.isdisjoint(json.loads((photo_files.RECIPES / "found-hands.json").read_text()))
