@@ -37,7 +37,7 @@ def analyse(
     result = pipeline.run(
         picture.image, max_hands=query.max_hands, min_score=query.min_score, mirrored=query.mirrored
     )
-    hands = [hand.scaled(picture.factor) for hand in result.hands] if picture.factor > 1 else result.hands
+    hands = [picture.whole(hand) for hand in result.hands]
     ready = time.perf_counter()
     drawn = encode(draw_hands(picture.image, hands), draw_as) if draw_as is not None else None
     timing_ms = {

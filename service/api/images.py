@@ -7,7 +7,7 @@ cut off is refused even where a decoder would make up the missing part: keypoint
 nobody.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -17,12 +17,17 @@ from numpy.typing import NDArray
 from service.api.headers import Header, HeaderError, describe, read_header, sniff, without_frames
 from service.api.problems import Problem
 from service.inference.geometry import Image
+from service.inference.hands import Box, Hand
 
 # A broken file is the sender's problem and told in the answer, not on our standard error.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 _STRIP_PIXELS = 2**18
+# OpenCV's code of the flip that is left of an EXIF orientation, for 5 to 8 after their transposition: 1 swaps left and
+# right, 0 top and bottom, -1 both.
+_FLIPS = {1: None, 2: 1, 3: -1, 4: 0, 5: None, 6: 1, 7: -1, 8: 0}
+_JPEG_SIDE = 65_500  # what libjpeg writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +43,28 @@ class Limits:
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
     """image: (H, W, 3) uint8 RGB, upright. width, height: of the whole upright picture, which is `factor`
-    times as large as `image` (rounded up to whole pixels).
+    times as large as `image` (rounded up to whole pixels). left, top: pixels of the whole picture that are missing of
+    the image's first column and row, where those are what was rounded up: in a file that is turned.
     """
 
     image: Image
     width: int
     height: int
     factor: int
+    left: int = 0
+    top: int = 0
+
+    def whole(self, hand: Hand) -> Hand:
+        """A hand of `image` in pixels of the whole picture, its box inside of that."""
+        if self.factor == 1:
+            return hand
+        hand = hand.scaled(self.factor)
+        margin = np.array([self.left, self.top], np.float32)
+        corners = np.reshape(hand.box.corners, (2, 2)) - margin
+        # One pixel is left of a box that lies beyond the edge.
+        low = np.clip(corners[0], 0, [self.width - 1, self.height - 1])
+        high = np.clip(corners[1], low + 1, [self.width, self.height])
+        return replace(hand, box=Box.from_corners(*low, *high), keypoints=hand.keypoints - margin)
 
 
 def decode(data: bytes, limits: Limits, *, whole: bool = False) -> Decoded:
@@ -74,7 +94,10 @@ def decode(data: bytes, limits: Limits, *, whole: bool = False) -> Decoded:
     width, height = (header.height, header.width) if swapped else (header.width, header.height)
     if image.shape[:2] != (-(-height // factor), -(-width // factor)):
         raise Problem(422, "The image cannot be decoded: its pixels do not fit the size its header declares.")
-    return Decoded(image, width, height, factor)
+    flip = _FLIPS[header.orientation]
+    left = -width % factor if flip in (1, -1) else 0
+    top = -height % factor if flip in (0, -1) else 0
+    return Decoded(image, width, height, factor, left, top)
 
 
 def reduction(header: Header, decode_side: int) -> int:
@@ -136,16 +159,26 @@ def _upright(image: Image, orientation: int) -> Image:
         return image
     if orientation >= 5:
         image = np.asarray(cv2.transpose(image), np.uint8)
-    # After the transposition of 5–8 what is left is a flip: 2, 7 left to right of 1, 5 and so on.
-    flip = {2: 1, 3: -1, 4: 0, 5: None, 6: 1, 7: -1, 8: 0}[orientation]
+    flip = _FLIPS[orientation]
     return image if flip is None else np.asarray(cv2.flip(image, flip), np.uint8)
 
 
 def encode(image: Image, media_type: str) -> bytes:
-    """image: (H, W, 3) uint8 RGB. media_type: image/png or image/jpeg."""
+    """image: (H, W, 3) uint8 RGB. media_type: image/png or image/jpeg.
+
+    Raises Problem 422 for a picture that is too wide or too tall to be a JPEG.
+    """
+    height, width = image.shape[:2]
+    if media_type == "image/jpeg" and max(height, width) > _JPEG_SIDE:
+        raise Problem(
+            422,
+            f"A JPEG has at most {_JPEG_SIDE} pixels a side and this picture is {width} × {height}: ask for image/png.",
+        )
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     if media_type == "image/png":
-        _, encoded = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        written, encoded = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     else:
-        _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
+        written, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    if not written:
+        raise RuntimeError(f"OpenCV does not write {width} × {height} pixels as {media_type}")
     return bytes(encoded)

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -249,7 +249,7 @@ class _Connection:
         decoded = time.perf_counter()
         self._tracker.options = options
         found = self._tracker.update(picture.image, frame.arrived)
-        hands = [tracked.scaled(picture.factor) for tracked in found.hands]
+        hands = [replace(tracked, hand=picture.whole(tracked.hand)) for tracked in found.hands]
         timing_ms = {
             "decode": (decoded - started) * 1e3,
             "queue": (started - frame.arrived) * 1e3,

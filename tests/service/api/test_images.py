@@ -13,6 +13,7 @@ from service.api.headers import Header
 from service.api.images import Limits, decode, reduction
 from service.api.images import encode as encode_picture
 from service.api.problems import Problem
+from service.inference.hands import Box, Hand
 
 LIMITS = Limits()
 RED, BLUE, GREEN = (255, 0, 0), (0, 0, 255), (0, 255, 0)
@@ -127,6 +128,28 @@ def test_a_large_jpeg_is_decoded_smaller(
     assert decode(data, Limits(decode_side=decode_side), whole=True).image.shape[:2] == (height, width)
 
 
+def centre(image: np.ndarray) -> np.ndarray:
+    """x, y of what is red, in pixels."""
+    y, x = np.nonzero((image[..., 0] > 180) & (image[..., 1] < 90))
+    return np.array([x.mean() + 0.5, y.mean() + 0.5])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_coordinates_are_those_of_the_whole_picture_however_it_is_turned(
+    encode: Callable, draw: Callable, orientation: int
+) -> None:
+    exif = PillowImage.Exif()
+    exif[0x0112] = orientation
+    data = encode(draw(1289, 1033, (320, 640, 320, 160, RED)), "JPEG", exif=exif.tobytes(), quality=95)
+    small, large = decode(data, Limits(decode_side=160)), decode(data, LIMITS, whole=True)
+    assert small.factor == 8
+    keypoints = np.tile(centre(small.image), (21, 1)).astype(np.float32)
+    height, width = small.image.shape[:2]
+    told = small.whole(Hand(Box(0, 0, width, height), 1, 1, "left", 1, keypoints, np.ones(21, np.float32)))
+    assert abs(told.keypoints[0] - centre(large.image)).max() < 1
+    assert told.box == Box(0, 0, large.width, large.height), "the box lies inside the picture"
+
+
 @pytest.mark.parametrize(
     ("data", "status", "words"),
     [
@@ -203,3 +226,13 @@ def test_what_is_encoded_can_be_decoded(flag: np.ndarray, media_type: str) -> No
     data = encode_picture(flag, media_type)
     assert PillowImage.open(BytesIO(data)).get_format_mimetype() == media_type
     assert close(decode(data, LIMITS).image, flag)
+
+
+@pytest.mark.parametrize("shape", [(3, 65_501, 3), (65_501, 3, 3)])
+def test_a_picture_too_large_for_a_jpeg_is_refused_and_a_png_is_written(shape: tuple[int, ...]) -> None:
+    picture = np.zeros(shape, np.uint8)
+    with pytest.raises(Problem, match="at most 65500 pixels a side") as refusal:
+        encode_picture(picture, "image/jpeg")
+    assert refusal.value.status == 422
+    assert len(encode_picture(picture, "image/png")) > 0
+    assert len(encode_picture(picture[:65_500, :65_500], "image/jpeg")) > 0
