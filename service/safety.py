@@ -30,7 +30,7 @@ def check(settings: Settings) -> None:
 def warnings(settings: Settings) -> list[str]:
     """What is allowed and worth a second look, as sentences for the log."""
     found = []
-    local = settings.host in ("localhost", "::1") or settings.host.startswith("127.")
+    local = settings.local()
     keyed = bool(settings.keys.get_secret_value()) or settings.keys_file is not None
     if not local and not keyed and not settings.rate_limit:
         found.append(

@@ -126,7 +126,8 @@ class Settings(BaseSettings):
         default=0.3,
         ge=0,
         le=1,
-        description="A crop is dropped when the pose model gives a hand in it less than this.",
+        description="A crop is dropped when the pose model gives a hand in it less than this; in a stream also when "
+        "it gives less than 0.5.",
     )
     max_streams: int = Field(
         default=32,
@@ -273,6 +274,10 @@ class Settings(BaseSettings):
     def keyless(self) -> frozenset[Scope]:
         """The scopes that need no key although there are keys."""
         return parse_scopes(self.keyless_scopes.split(",")) if self.keyless_scopes.strip() else frozenset()
+
+    def local(self) -> bool:
+        """Whether it listens to this machine alone."""
+        return self.host in ("localhost", "::1") or self.host.startswith("127.")
 
     def burst(self) -> int:
         """Pictures that may come at once under the rate limit."""

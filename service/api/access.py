@@ -70,7 +70,9 @@ class Access:
         """
         if connection.scope.get("method") != "GET" and not self.welcomes(connection):
             origin = connection.headers["origin"][:100]
-            raise Problem(403, f"Pages of {origin} may not use this service.")
+            raise Problem(
+                403, f"Pages of {origin} may not use this service: HANDPOSE_ALLOWED_ORIGINS lacks them."
+            )
         caller = self._identify(connection, scope)
         self.charge(caller, cost)
         return caller
@@ -78,7 +80,9 @@ class Access:
     def welcomes(self, connection: HTTPConnection) -> bool:
         """Whether it comes from a program, one of our own pages or one of an allowed origin."""
         headers = connection.headers
-        return allowed(headers.get("origin"), headers.get("host", ""), self.origins)
+        # A proxy that is trusted, and keys, let the service be known by a name that we do not know.
+        unnamed = self._settings.local() and not self._settings.trusted_proxies and not self.keyring
+        return allowed(headers.get("origin"), headers.get("host", ""), self.origins, unnamed=unnamed)
 
     def charge(self, caller: Caller, cost: int) -> None:
         """Raises Problem 429 when the caller has not saved up so much."""

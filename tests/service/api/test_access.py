@@ -176,14 +176,35 @@ def test_inventing_addresses_does_not_help(make_client: Make, photo: bytes) -> N
 
 def test_foreign_pages_may_send_nothing(make_client: Make, photo: bytes) -> None:
     client = make_client(allowed_origins="https://a.example")
-    assert client.pose(photo, headers={"Origin": "http://test"}).status_code == 200
+    assert client.pose(photo, headers={"Origin": "http://localhost", "Host": "localhost"}).status_code == 200
     assert client.pose(photo, headers={"Origin": "https://a.example"}).status_code == 200
-    for origin in ("https://b.example", "null", "https://a.example.evil.example"):
+    for origin in ("https://b.example", "null", "https://a.example.evil.example", "http://[", "http://a]b"):
         response = client.pose(photo, headers={"Origin": origin})
         assert response.status_code == 403
         assert origin in response.json()["detail"]
         assert "access-control-allow-origin" not in response.headers
     assert client.get("/healthz", headers={"Origin": "https://b.example"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [
+        ({}, 403),
+        ({"allowed_origins": "http://test"}, 200),
+        ({"trusted_proxies": "127.0.0.1"}, 200),
+        ({"host": "192.0.2.1"}, 200),
+    ],
+)
+def test_on_a_service_for_this_machine_alone_a_page_of_a_name_is_foreign(
+    make_client: Make, photo: bytes, settings: dict[str, str], status: int
+) -> None:
+    client = make_client(**settings)
+    assert client.pose(photo, headers={"Origin": "http://test"}).status_code == status
+
+
+def test_with_keys_a_page_of_a_name_may_be_ours(make_client: Make, keys: Any, photo: bytes) -> None:
+    client = make_client(**keys.settings)
+    assert client.pose(photo, headers={"Origin": "http://test", **keys.lab}).status_code == 200
 
 
 def test_a_limit_on_hands(make_client: Make, photo: bytes) -> None:

@@ -27,9 +27,32 @@ def test_what_is_no_origin_stops_the_start_and_is_named(text: str) -> None:
         ("http://localhost", "localhost:8000", False),
         ("http://localhost:8000.evil.example", "localhost:8000", False),
         ("http://localhost:8000@evil.example", "localhost:8000", False),
+        ("http://[::1]:8000", "[::1]:8000", True),
+        ("http://[", "localhost:8000", False),
+        ("http://a]b", "localhost:8000", False),
         ("null", "", False),
         ("", "", False),
     ],
 )
 def test_only_our_own_pages_without_a_list(origin: str | None, host: str, welcome: bool) -> None:
     assert allowed(origin, host, frozenset()) is welcome
+
+
+@pytest.mark.parametrize(
+    ("host", "welcome"),
+    [
+        ("localhost", True),
+        ("localhost:8000", True),
+        ("127.0.0.1:8000", True),
+        ("[::1]:8000", True),
+        ("evil.example:8000", False),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.evil.example:8000", False),
+        ("[evil.example]", False),
+    ],
+)
+def test_a_name_that_anybody_may_point_here_is_not_ours(host: str, welcome: bool) -> None:
+    origin = f"http://{host}"
+    assert allowed(origin, host, frozenset(), unnamed=True) is welcome
+    assert allowed(origin, host, frozenset())
+    assert allowed(origin, host, frozenset({origin}), unnamed=True)

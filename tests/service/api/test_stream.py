@@ -226,8 +226,9 @@ def test_what_happened_is_counted(play: Callable, frames: list[bytes]) -> None:
     ("origin", "setting", "welcome"),
     [
         (None, "", True),
-        ("http://hands.example", "", True),
-        ("https://HANDS.example", "", True),
+        ("http://hands.example", "http://hands.example", True),
+        ("https://HANDS.example", "https://hands.example", True),
+        ("http://hands.example", "", False),
         ("https://evil.example", "", False),
         ("null", "", False),
         ("https://app.example", "https://app.example,http://localhost:3000", True),

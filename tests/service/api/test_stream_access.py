@@ -110,7 +110,7 @@ def test_opening_costs_as_much_as_a_picture(play: Play, photo: bytes) -> None:
             assert (await socket.read())["status"] == 429
             assert (await socket.closed())[0] == 1013
 
-    play(scenario, rate_limit=0.001, rate_burst=2, max_batch_images=2)
+    play(scenario, rate_limit=0.001, rate_burst=2, max_batch_images=2, allowed_origins="http://hands.example")
 
 
 def test_each_client_has_its_own_streams(play: Play, keys: Any, photo: bytes) -> None:
