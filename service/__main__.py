@@ -13,7 +13,7 @@ from service.api.connections import Connections, protocols
 from service.app import create_app
 from service.engines.base import EngineError
 from service.models.checkpoint import CheckpointError
-from service.reload import load_pipeline
+from service.reload import load_pipeline, warm_up
 from service.server import Server, stoppable
 from service.settings import SettingsError, load
 from service.tracing import TracingError
@@ -33,7 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = load(words)
         with stoppable():
-            app = create_app(settings, load_pipeline(settings))
+            pipeline = load_pipeline(settings)
+            warm_up(pipeline)  # before it listens: models that do not run end the start here
+            app = create_app(settings, pipeline)
     except (SettingsError, CheckpointError, EngineError, TracingError) as error:
         return _fail(error, 2)
     try:
@@ -50,6 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
             settings.max_connections_per_address,
             parse_proxies(settings.trusted_proxies),
             settings.receive_seconds,
+            app.state.service.metrics.reject,
         )
     )
     config = uvicorn.Config(

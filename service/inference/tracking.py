@@ -27,7 +27,7 @@ from service.inference.tracking_schedule import Schedule
 from service.inference.tracks import NO_PAIR, Track, pairing_cost
 from service.inference.tracks_crossing import rivals, uncross
 
-_LOST_PRESENCE = 0.5  # of a followed hand; a new one needs it too
+_LOST_PRESENCE = 0.5  # what a followed hand needs where the thresholds ask for less; a new one needs it too
 _KEEP_SCORE = 0.8  # of min_score; between the two a hand is followed and not told
 _TELL_AGAIN = 0.1  # of the way from min_score to 1: so far above it must a hand rise that sank below it
 _UNCONFIRMED_LOOKS = 4  # the detector did not see it so often in a row: it is no hand, or another one
@@ -81,10 +81,6 @@ class TrackedHand:
 
     track_id: int
     hand: Hand
-
-    def scaled(self, factor: float) -> "TrackedHand":
-        """The same in a picture `factor` times as large."""
-        return self if factor == 1 else TrackedHand(self.track_id, self.hand.scaled(factor))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,12 +240,10 @@ class Tracker:
         found = self._pipeline.pose(image, asked)
         self._pose_ms += (time.perf_counter() - started) * 1e3
         followed, seen = found[: len(following)], found[len(following) :]
-        thresholds, least = self._pipeline.thresholds, self._least
-        usable = [hand for hand in followed if hand.presence >= _LOST_PRESENCE]
-        new = max(
-            thresholds.presence, _LOST_PRESENCE
-        )  # what would be lost in the next frame is not begun with
-        usable += [hand for hand in seen if hand.presence >= new and hand.score >= least]
+        least = self._least
+        present = max(self._pipeline.thresholds.presence, _LOST_PRESENCE)
+        usable = [hand for hand in followed if hand.presence >= present]
+        usable += [hand for hand in seen if hand.presence >= present and hand.score >= least]
         origin = {id(hand): detection for hand, detection in zip(found, asked, strict=True)}
         known = [track.hand for track in self._tracks if track.seen == now]
         hands = self._distinct(usable, known)
@@ -271,7 +265,7 @@ class Tracker:
                 self._lose(track)
         for index in sorted(left):  # best first
             hand = hands[index]
-            if self._room > 0 and hand.presence >= new and hand.score >= least:
+            if self._room > 0 and hand.presence >= present and hand.score >= least:
                 self._tracks.append(Track(self._next_id, hand, origin[id(hand)], now))
                 self._next_id += 1
 

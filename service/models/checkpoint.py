@@ -125,13 +125,16 @@ class Checkpoint:
         """Read and verify a checkpoint folder.
 
         task: what the checkpoint must be for, if that matters.
-        Raises CheckpointError if the folder, a file or a field is missing, a hash differs or the task is another.
+        Raises CheckpointError if the folder, a file or a field is missing or cannot be read, a hash differs or the
+        task is another.
         """
         path = folder / CARD
         try:
             card = Card.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             raise CheckpointError(f"{folder} is no checkpoint: it has no {CARD}") from None
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -149,7 +152,11 @@ class Checkpoint:
                 raise CheckpointError(f"{path}: sha256: {name} is missing")
             if not (folder / name).is_file():
                 raise CheckpointError(f"{folder} has no {name}")
-            if (found := sha256_of(folder / name)) != card.sha256[name]:
+            try:
+                found = sha256_of(folder / name)
+            except OSError as error:
+                raise CheckpointError(f"{folder / name} cannot be read: {error.strerror}") from None
+            if found != card.sha256[name]:
                 raise CheckpointError(f"{folder / name}: sha256 is {found}, {CARD} says {card.sha256[name]}")
         return cls(folder, card)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from service.__main__ import listen, main
+from service.inference.pipeline import Pipeline
 
 
 def one_line(text: str) -> str:
@@ -24,6 +25,17 @@ def test_a_folder_without_a_checkpoint_ends_with_2(
     message = one_line(capsys.readouterr().err)
     assert str(tmp_path) in message
     assert "card.json" in message
+
+
+def test_models_that_do_not_run_end_with_2(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Pipeline) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(Pipeline, "warm_up", fail)
+    assert main(["--port", "0"]) == 2
+    assert "the models do not run: out of memory" in one_line(capsys.readouterr().err)
 
 
 def test_a_port_in_use_ends_with_1_and_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -312,6 +312,16 @@ def test_a_high_min_score_does_not_stop_the_detector_from_confirming() -> None:
     assert result.ids == [[1]]
 
 
+@pytest.mark.parametrize(("threshold", "told"), [(0.1, True), (0.8, False)])
+def test_the_threshold_of_presence_holds_for_followed_hands(threshold: float, told: bool) -> None:
+    world = World(Actor(still()))
+    world.thresholds = replace(world.thresholds, presence=threshold)
+    tracker = Tracker(world)
+    play(world, tracker, 1)
+    world.presence = 0.7
+    assert bool(play(world, tracker, 0.5, start=1).frames[-1].hands) is told
+
+
 def test_a_weak_candidate_does_not_bring_a_lost_hand_back() -> None:
     world = World(Actor(still()))
     tracker = Tracker(world)

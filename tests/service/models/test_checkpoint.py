@@ -73,6 +73,20 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
         Checkpoint.load(folder)
 
 
+def test_a_folder_that_is_a_file_is_named(folder: Path) -> None:
+    with pytest.raises(CheckpointError, match=rf"{WEIGHTS}/{CARD} cannot be read: Not a directory"):
+        Checkpoint.load(folder / WEIGHTS)
+
+
+def test_a_file_that_cannot_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("service.models.checkpoint.sha256_of", refuse)
+    with pytest.raises(CheckpointError, match=f"{WEIGHTS} cannot be read: Permission denied"):
+        Checkpoint.load(folder)
+
+
 @pytest.mark.parametrize("field", sorted(FIELDS))
 def test_a_missing_field_is_named(folder: Path, field: str) -> None:
     change(folder, **{field: None})
