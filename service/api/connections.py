@@ -3,6 +3,7 @@ protocols with limits.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 
 from service.api.addresses import Network, client_of, within
+from service.api.metrics import MALFORMED, TOO_LARGE, TOO_MANY_CONNECTIONS, TOO_SLOW
 from service.api.places import NoPlaceError, Places
 from service.api.problems import MEDIA_TYPE, Problem, respond, title
 
@@ -28,13 +30,15 @@ class Connections:
     """The open connections of a server.
 
     limit: how many there may be. per_address: from one address, 0 for any number; `exempt` networks have no such
-    limit (proxies stand for many clients). head_seconds: until the head of a request must be whole.
+    limit (proxies stand for many clients). head_seconds: until the head of a request must be whole. on_refusal: hears
+    the reason, one of `service.api.metrics`, for each that no application is asked about.
     """
 
     limit: int
     per_address: int = 0
     exempt: tuple[Network, ...] = ()
     head_seconds: float = 60.0
+    on_refusal: Callable[[str], None] = lambda _: None
     _open: dict[asyncio.BaseTransport, str] = field(default_factory=dict)
     _turned_away: set[asyncio.BaseTransport] = field(default_factory=set)
     _places: Places = field(init=False)
@@ -94,6 +98,7 @@ def protocols(connections: Connections) -> tuple[type[asyncio.Protocol], type[as
             try:
                 connections.admit(transport)
             except Problem as problem:
+                connections.on_refusal(TOO_MANY_CONNECTIONS)
                 # Said when something has come: some clients do not hear what is said before that.
                 self.refusal = problem
                 if connections.turn_away(transport):
@@ -113,7 +118,13 @@ def protocols(connections: Connections) -> tuple[type[asyncio.Protocol], type[as
             super().data_received(data)
             self.fruitless = 0 if self.progress else self.fruitless + len(data)
             if self.fruitless > _MAX_HEAD_BYTES:
+                connections.on_refusal(TOO_LARGE)
                 self._end(Problem(431, f"The head of a request may have {_MAX_HEAD_BYTES} bytes."))
+
+        def send_400_response(self, msg: str) -> None:
+            self.progress = True  # nothing more will be parsed
+            connections.on_refusal(MALFORMED)
+            self._end(Problem(400, "This is no request of HTTP/1.1."))
 
         def on_message_begin(self) -> None:
             if self.timer is None:
@@ -162,6 +173,8 @@ def protocols(connections: Connections) -> tuple[type[asyncio.Protocol], type[as
             if self.ended:
                 self.transport.close()
                 return
+            if self.refusal is None:
+                connections.on_refusal(TOO_SLOW)
             seconds = connections.head_seconds
             slow = Problem(408, f"The head of the request was not whole within {seconds:g} seconds.")
             self._end(self.refusal or slow)

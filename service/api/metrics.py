@@ -24,9 +24,15 @@ _BATCHES = (1, 2, 4, 8, 16, 32, 64)
 _MODEL_LABELS = (
     "task", "name", "version", "architecture", "licence", "sha256", "engine", "device", "precision",
 )  # fmt: skip
-# Why a request or a stream was turned away. By its status, or said where a 503 is made.
-REASONS = {401: "unauthorized", 403: "forbidden", 408: "too_slow", 413: "too_large", 429: "rate_limited"}
+# Why a request, a stream or a connection was turned away: said where that is done, or by its status.
 QUEUE_FULL, NOT_READY, TOO_MANY_STREAMS = "queue_full", "not_ready", "too_many_streams"
+TOO_MANY_CONNECTIONS, TOO_SLOW, TOO_LARGE, MALFORMED = (
+    "too_many_connections",
+    "too_slow",
+    "too_large",
+    "malformed",
+)
+REASONS = {401: "unauthorized", 403: "forbidden", 408: TOO_SLOW, 413: TOO_LARGE, 429: "rate_limited"}
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # a third of the page, and nobody reads it
 
@@ -60,7 +66,14 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
-        for reason in (*REASONS.values(), QUEUE_FULL, NOT_READY, TOO_MANY_STREAMS):
+        for reason in (
+            *REASONS.values(),
+            QUEUE_FULL,
+            NOT_READY,
+            TOO_MANY_STREAMS,
+            TOO_MANY_CONNECTIONS,
+            MALFORMED,
+        ):
             self.rejected.labels(reason)  # so that a rate can be taken of the first one
         self.stage_seconds = Histogram(
             "handpose_stage_seconds",

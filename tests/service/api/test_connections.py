@@ -108,6 +108,32 @@ def test_one_too_many_is_told_and_closed(start: Callable[..., Any]) -> None:
         assert b"hello" in ask(fourth)
 
 
+def test_each_refusal_is_counted_by_its_reason(start: Callable[..., Any]) -> None:
+    refused: list[str] = []
+    connections, port = start(limit=1, head_seconds=0.2, on_refusal=refused.append)
+    with connected(port) as first:
+        assert b"hello" in ask(first)
+        with connected(port) as second:
+            second.sendall(REQUEST)
+            read_all(second)
+    for sent in (b"GET / HTTP/1.1\r\nX-Long: " + b"x" * 100_000, b"GET /", b"no request\r\n\r\n"):
+        until(lambda: len(connections) == 0)
+        with connected(port) as other:
+            other.sendall(sent)
+            read_all(other)
+    assert refused == ["too_many_connections", "too_large", "too_slow", "malformed"]
+
+
+def test_what_is_no_request_hears_so(start: Callable[..., Any]) -> None:
+    _, port = start(limit=1)
+    with connected(port) as connection:
+        connection.sendall(b"no request\r\n\r\n")
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"application/problem+json" in answer
+    assert answer.endswith(b"}")
+
+
 def test_one_address_does_not_get_all(start: Callable[..., Any]) -> None:
     connections, port = start(limit=10, per_address=1)
     with connected(port) as first:
