@@ -20,6 +20,7 @@ const [page, options, video, cameras] = ["page", "options", "video", "cameras"].
 let mode = "camera";
 let shown = null; // {answer, picture} of a photo; {answer} of a video
 let resume = false; // the camera, when the page is seen again
+let handsChosen = false; // how many to ask for was said by the visitor
 let mirroredFor = ""; // the camera for which mirroring was decided
 
 const stage = new Stage();
@@ -196,7 +197,10 @@ function mirror(mirrored) {
 }
 
 function chosen() {
-  const asked = { max_hands: Number(options.max_hands.value), min_score: Number(options.min_score.value) };
+  const { max_hands: most, min_score: least } = options;
+  // As long as nobody has changed it, the service decides: it may answer fewer hands than the page would ask for.
+  handsChosen ||= most.value !== most.defaultValue;
+  const asked = { ...(handsChosen && { max_hands: Number(most.value) }), min_score: Number(least.value) };
   asked.mirrored = mode !== "camera" && options.mirrored.checked;
   return mode === "photo" ? asked : { ...asked, smoothing: options.smoothing.checked };
 }

@@ -98,6 +98,7 @@ export class HandStream extends EventTarget {
   #failures = 0; // attempts since the service last answered
   #answered = false; // on this connection
   #complaint = ""; // the last problem told on this connection
+  #changed = false; // the options, since this connection was asked for
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer; // until the next attempt, or until patience ends
 
   /**
@@ -144,10 +145,12 @@ export class HandStream extends EventTarget {
     this.#frames = 0;
     this.#answered = false;
     this.#complaint = "";
+    this.#changed = false;
     const current = () => this.#socket === socket; // one that was given up has no say any more
     socket.onopen = () => {
       if (!current()) return;
       clearTimeout(this.#timer);
+      if (this.#changed) this.#tell(this.#options);
       this.#become("open");
     };
     socket.onmessage = ({ data }) => current() && this.#hear(JSON.parse(data));
@@ -182,8 +185,8 @@ export class HandStream extends EventTarget {
    */
   configure(options) {
     Object.assign(this.#options, options);
-    if (this.#socket?.readyState === WebSocket.OPEN && this.#state === "open")
-      this.#socket.send(JSON.stringify({ type: "configure", ...options }));
+    this.#changed = true;
+    if (this.#socket?.readyState === WebSocket.OPEN && this.#state === "open") this.#tell(options);
   }
 
   /** Close the connection and leave it closed. Frames under way are answered with null. */
@@ -192,6 +195,11 @@ export class HandStream extends EventTarget {
     this.#failures = 0;
     this.#drop();
     if (this.#state !== "closed") this.#become("closed");
+  }
+
+  /** @param {StreamOptions} options */
+  #tell(options) {
+    this.#socket?.send(JSON.stringify({ type: "configure", ...options }));
   }
 
   // ---- what comes back

@@ -29,6 +29,8 @@ PROBLEM = {"content-type": "application/problem+json"}
         (422, UnprocessableError),
         (429, TooManyRequestsError),
         (503, UnavailableError),
+        (502, UnavailableError),
+        (504, UnavailableError),
         (500, ProblemError),
     ],
 )

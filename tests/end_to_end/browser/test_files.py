@@ -81,6 +81,20 @@ def test_photos_are_chosen_dropped_and_pasted(
     check_photo(watched, third)
 
 
+def test_the_service_says_how_many_hands_until_the_visitor_does(
+    visit: Callable[..., Watched], browser: Browser, shipped_photos: list[Any]
+) -> None:
+    """It may answer fewer than the page would ask for, and would refuse more."""
+    page = visit(browser, mode="photo").page
+    with page.expect_request("**/v1/pose?*") as asked:
+        drop(page, "photo.jpg", "image/jpeg", shipped_photos[0].path.read_bytes())
+    assert "max_hands" not in asked.value.url
+    for most in ("3", "4"):
+        with page.expect_request("**/v1/pose?*") as asked:
+            page.fill("[name=max_hands]", most)
+        assert f"max_hands={most}" in asked.value.url
+
+
 def test_what_cannot_be_read_is_said(visit: Callable[..., Watched], browser: Browser) -> None:
     watched = visit(browser, mode="photo")
     watched.allowed = ("status of 415",)  # what a browser logs of the answer

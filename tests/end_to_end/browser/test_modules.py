@@ -144,6 +144,17 @@ def test_it_waits_longer_after_every_failure_up_to_a_limit_and_not_as_long_as_ot
     assert states[-2:] == ["waiting", "closed"]
 
 
+def test_options_that_change_while_it_connects_are_told_when_it_has(run: Callable[[str], Any]) -> None:
+    urls, sent = run("""
+      const stream = make({ max_hands: 4 });
+      stream.connect();
+      stream.configure({ max_hands: 1 });
+      sockets[0].open();
+      return [sockets.map(({ url }) => url), sockets[0].sent];""")
+    assert urls == ["ws://example.test/v1/stream?max_hands=4"]
+    assert sent == ['{"type":"configure","max_hands":1}']
+
+
 def test_it_comes_back_by_itself_and_counts_frames_from_0_again(run: Callable[[str], Any]) -> None:
     lost, answer, urls = run("""
       const stream = opened({ max_hands: 1 }, { minDelayMs: 10 });

@@ -102,7 +102,9 @@ class TooManyRequestsError(ProblemError):
 
 
 class UnavailableError(ProblemError):
-    """503: the queue is full or the models are not warm; `retry_after` says when to come back."""
+    """503: the queue is full or the models are not warm; `retry_after` says when to come back. 502, 504: a proxy does
+    not reach the service, which may be starting.
+    """
 
 
 _BY_STATUS: dict[int, type[ProblemError]] = {
@@ -111,7 +113,9 @@ _BY_STATUS: dict[int, type[ProblemError]] = {
     415: UnsupportedImageError,
     422: UnprocessableError,
     429: TooManyRequestsError,
+    502: UnavailableError,
     503: UnavailableError,
+    504: UnavailableError,
 }
 
 
