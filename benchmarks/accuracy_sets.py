@@ -16,6 +16,9 @@ from training.datasets.synthetic.slices import write_slices
 from training.datasets.types import HandLabel, LabelledImage
 
 HAND_FREE = Path(__file__).with_name("hand_free_backgrounds.txt")
+# The source of `val` that no training photo is from. There are training photos of its other one: other photos, in part
+# of the same people and homes.
+NEW_PEOPLE = "anthoniusadi/Hand-dataset"
 CLOSE_UP = 1.25  # side of a close-up over the larger side of the hand's box
 
 # How far MediaPipe's box reaches beyond the tight box of its keypoints, on each side, as a share of that box's larger
@@ -63,14 +66,15 @@ class Negatives:
 
 
 class Photos:
-    """The first `count` photos of a COCO keypoint file, all when None."""
+    """The first `count` photos of a COCO keypoint file, all when None; of one source alone where it is named."""
 
-    def __init__(self, file: Path, count: int | None = None) -> None:
+    def __init__(self, file: Path, count: int | None = None, source: str = "") -> None:
         self._photos = CocoHands(file)
-        self._count = len(self._photos) if count is None else min(count, len(self._photos))
+        entries = self._photos.entries
+        self._chosen = [i for i, entry in enumerate(entries) if source in ("", entry.source)][:count]
 
     def __iter__(self) -> Iterator[LabelledImage]:
-        return (self._photos[index] for index in range(self._count))
+        return (self._photos[index] for index in self._chosen)
 
 
 class HumanBoxes:
@@ -128,6 +132,13 @@ def photo_sets(data: Path) -> list[PictureSet]:
     return [
         PictureSet("val", "`val`, human boxes", HumanBoxes(val), keypoints=False, padding=PADDING_HUMAN),
         PictureSet("val-teacher", "`val`, teacher's keypoints", Photos(val), boxes=False, teacher=True),
+        PictureSet(
+            "val-people",
+            "`val`, its ten new people alone",
+            Photos(val, source=NEW_PEOPLE),
+            boxes=False,
+            teacher=True,
+        ),
         PictureSet("freihand", "`freihand_sample`", Photos(freihand), padding=PADDING_KEYPOINTS),
         PictureSet(
             "freihand-close", "`freihand_sample`, close-ups", CloseUps(freihand), padding=PADDING_KEYPOINTS
