@@ -16,7 +16,8 @@ from service.models.networks import load_network
 from training.norms import fold_norms, state_with_norms
 from training.recipe import Recipe
 
-_SAME = ("task", "architecture", "input_size", "init")
+# What runs must share, or their weights do not fit: once norms are folded or restored, the same network has others.
+_SAME = ("task", "architecture", "input_size", "init", "fold_norms", "restore_norms")
 
 
 def load_run_weights(files: Sequence[Path]) -> dict[str, Any]:
@@ -26,7 +27,8 @@ def load_run_weights(files: Sequence[Path]) -> dict[str, Any]:
     files: `best.pt` or `final.pt` of runs that started from the same weights; behind them also the checkpoint folder of
     these weights, which pulls the mean back to where they came from (Wortsman et al. 2022, "Robust fine-tuning"). A
     file that is given twice weighs twice.
-    Raises ValueError for files that the loop did not write, and for runs that do not belong together.
+    Raises ValueError for files that the loop did not write, for runs that do not belong together, and for the folder
+    where runs have `restore_norms`: what they began with is not what is stored there.
     """
     contents = [_load(files[0])]
     first = Recipe.model_validate(contents[0]["recipe"])
@@ -74,6 +76,10 @@ def _start(folder: Path, recipe: Recipe) -> dict[str, Any]:
     card = checkpoint.card
     if card.architecture != recipe.architecture:
         raise ValueError(f"{folder} is {card.architecture}, the run trained {recipe.architecture}")
+    if recipe.restore_norms and not recipe.fold_norms:  # folded again, they are what they were
+        raise ValueError(
+            f"{folder} and a run with restore_norms cannot be averaged: the run began with other norms"
+        )
     network = load_network(checkpoint)
     if recipe.fold_norms:  # the mean is of what was trained
         fold_norms(network)

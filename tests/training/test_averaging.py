@@ -60,12 +60,8 @@ def test_a_file_given_twice_weighs_twice_and_counts_once(recipe: Recipe, tmp_pat
 def test_the_start_may_take_part(recipe: Recipe, tmp_path: Path, root: Path) -> None:
     start = root / "service" / "weights" / "pose"
     state = load_file(start / "model.safetensors")
-    content = {
-        "state": state,
-        "samples": 320,
-        "recipe": recipe.changed(fold_norms=False).model_dump(mode="json"),
-    }
-    torch.save(content, tmp_path / "a.pt")
+    plain = recipe.changed(fold_norms=False, restore_norms=False).model_dump(mode="json")
+    torch.save({"state": state, "samples": 320, "recipe": plain}, tmp_path / "a.pt")
     same = load_run_weights([tmp_path / "a.pt", start])  # nothing had been learnt
     for name, value in same["state"].items():
         torch.testing.assert_close(value.float(), state[name].float())
@@ -75,11 +71,20 @@ def test_the_start_may_take_part(recipe: Recipe, tmp_path: Path, root: Path) -> 
         load_run_weights([tmp_path / "a.pt", root / "service" / "weights" / "detector"])
 
 
+def test_the_start_of_runs_with_restored_norms_is_refused(recipe: Recipe, tmp_path: Path, root: Path) -> None:
+    file = write(tmp_path / "a.pt", recipe.changed(fold_norms=False, restore_norms=True), 1.0, 1)
+    with pytest.raises(ValueError, match="restore_norms cannot be averaged"):
+        load_run_weights([file, root / "service" / "weights" / "pose"])
+
+
 def test_runs_of_different_networks_or_starts_are_refused(recipe: Recipe, tmp_path: Path) -> None:
-    file = write(tmp_path / "a.pt", recipe, 1.0, 1)
+    plain = recipe.changed(fold_norms=False, restore_norms=False)
+    file = write(tmp_path / "a.pt", plain, 1.0, 1)
     for name, other in {
-        "input_size": recipe.changed(input_size=160),
-        "init": recipe.changed(init="imagenet"),
+        "input_size": plain.changed(input_size=160),
+        "init": plain.changed(init="imagenet"),
+        "fold_norms": plain.changed(fold_norms=True),
+        "restore_norms": plain.changed(restore_norms=True),
         "task": load_recipe(RECIPES / "default-detector.toml"),
     }.items():
         with pytest.raises(ValueError, match=f"cannot be averaged: {name} differs"):
