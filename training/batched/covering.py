@@ -37,24 +37,28 @@ def occlude(pictures: Tensor, others: Tensor, generator: torch.Generator) -> Ten
     return pictures * (1 - mask) + others * mask
 
 
-def elsewhere(pictures: Tensor, others: Tensor, keypoints: Tensor, generator: torch.Generator) -> Tensor:
+def elsewhere(
+    pictures: Tensor, inside: Tensor, others: Tensor, keypoints: Tensor, generator: torch.Generator
+) -> Tensor:
     """The hands cut out along their bones, in front of the other pictures: in another light than these, as a hand near
     the camera or in a composed picture is, with a hard edge or a blurred one.
 
-    pictures, others: (B, 3, S, S). keypoints: (B, 21, 2), all known, in shares of the side.
+    pictures, others: (B, 3, S, S). inside: (B, S, S) bool, where `pictures` are; a hand ends there too. keypoints:
+    (B, 21, 2), all known, in shares of the side.
     """
     draw, count, size = Draw(generator), len(pictures), pictures.shape[2]
     palm = (keypoints[:, 9] - keypoints[:, 0]).norm(dim=1)
     palm = torch.maximum(palm, 1.3 * (keypoints[:, 17] - keypoints[:, 5]).norm(dim=1))[:, None, None]
     grid = places(size, pictures.device)
-    inside = torch.full_like(pictures[:, 0], -1.0)
+    within = torch.full_like(pictures[:, 0], -1.0)  # (B, S, S) how far inside of the hand
     for bones, width in ((BONES, FINGER), (PALM_BONES, PALM_WIDTH)):
         for a, b in bones:
-            inside = torch.maximum(inside, width * palm - _distance(grid, keypoints[:, a], keypoints[:, b]))
+            within = torch.maximum(within, width * palm - _distance(grid, keypoints[:, a], keypoints[:, b]))
     knuckles = keypoints[:, PALM[1:]].mean(1)
     arm = keypoints[:, 0] + 1.2 * (keypoints[:, 0] - knuckles)
-    inside = torch.maximum(inside, WRIST * palm - _distance(grid, keypoints[:, 0], arm))
-    mask = (inside * size / draw.uniform(*_TRANSITION, count, 1, 1) + 0.5).clamp(0, 1)[:, None]
+    within = torch.maximum(within, WRIST * palm - _distance(grid, keypoints[:, 0], arm))
+    mask = (within * size / draw.uniform(*_TRANSITION, count, 1, 1) + 0.5).clamp(0, 1)
+    mask = (mask * inside)[:, None]
     light = (draw.normal(0.2, count, 1, 1, 1) + draw.normal(0.08, count, 3, 1, 1)).exp()
     return others * (1 - mask) + (pictures * light).clamp(0, 1) * mask
 

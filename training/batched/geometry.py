@@ -19,13 +19,15 @@ _SOLVED = 6  # steps after which the bent place of a keypoint is known to a frac
 @dataclass(frozen=True, eq=False)
 class Crops:
     """B crops of S × S pixels. pictures: (B, 3, S, S) float32 RGB in [0, 1]. keypoints: (B, 21, 2) shares of the side;
-    right: (B,) as in `Windows`, of what the crop shows; depth: (B, 21) shares of the crop's side.
+    right: (B,) as in `Windows`, of what the crop shows; depth: (B, 21) shares of the crop's side. inside: (B, S, S)
+    bool, where there is a picture: neither black nor its border repeated.
     """
 
     pictures: Tensor
     keypoints: Tensor
     right: Tensor
     depth: Tensor
+    inside: Tensor
 
 
 def draw_crops(windows: Windows, size: int, turn: float, generator: torch.Generator) -> Crops:
@@ -52,9 +54,10 @@ def draw_crops(windows: Windows, size: int, turn: float, generator: torch.Genera
     cells = places(size, side.device) - 0.5 + bending.permute(0, 2, 3, 1)
     sources = torch.einsum("bij,bhwj->bhwi", matrix, cells) + centre[:, None, None]  # (B, S, S, 2)
     replicate = ~cut & (draw.uniform(0, 1, count) < REPLICATED)
-    pictures = _read(windows.images, sources, seen, replicate)
+    inside = ((sources >= seen[:, None, None, :2]) & (sources <= seen[:, None, None, 2:])).all(3)
+    pictures = _read(windows.images, sources, seen, inside | replicate[:, None, None])
     right = torch.where(mirror & (windows.right >= 0), 1 - windows.right, windows.right)
-    return Crops(pictures, keypoints, right, windows.depth * (full_side / side)[:, None])
+    return Crops(pictures, keypoints, right, windows.depth * (full_side / side)[:, None], inside)
 
 
 def _cut_off(
@@ -111,14 +114,13 @@ def _bent(points: Tensor, bending: Tensor) -> Tensor:
     return found
 
 
-def _read(images: Tensor, at: Tensor, seen: Tensor, replicate: Tensor) -> Tensor:
-    """(B, 3, S, S) in [0, 1]: the windows at these places (B, S, S, 2); outside of what is seen, its border or
-    black.
+def _read(images: Tensor, at: Tensor, seen: Tensor, shown: Tensor) -> Tensor:
+    """(B, 3, S, S) in [0, 1]: the windows at these places (B, S, S, 2), black where they are not `shown` (B, S, S);
+    outside of what is seen, its border.
     """
     half = 0.5 / images.shape[1]
     low, high = seen[:, None, None, :2], seen[:, None, None, 2:]
-    inside = ((at >= low) & (at <= high)).all(3) | replicate[:, None, None]
     held = torch.minimum(torch.maximum(at, low + half), (high - half).clamp(min=0))
     source = images.permute(0, 3, 1, 2).float() / 255
     read = F.grid_sample(source, held * 2 - 1, padding_mode="border", align_corners=False)
-    return read * inside[:, None]
+    return read * shown[:, None]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from training.augment import OCCLUDED
 from training.batched.covering import elsewhere, occlude
-from training.batched.geometry import draw_crops
+from training.batched.geometry import Crops, draw_crops
 from training.batched.light import photometric
 from training.batched.windows import GrowingWindows, Windows, whole
 from training.datasets.synthetic import RenderedPool
@@ -73,7 +73,7 @@ def draw_batch(
         crops = draw_crops(windows, size, _TURN.get(name, _TURN_OTHERWISE), generator)
         pictures = crops.pictures
         if name in ("photo", "own"):
-            pictures = _covered(pictures, crops.keypoints, windows.labelled, kinds["empty"], generator)
+            pictures = _covered(crops, windows.labelled, kinds["empty"], generator)
         parts.append(pictures)
         keypoints.append(crops.keypoints)
         right.append(crops.right)
@@ -90,10 +90,9 @@ def draw_batch(
     }
 
 
-def _covered(
-    pictures: Tensor, keypoints: Tensor, labelled: Tensor, empty: Kind, generator: torch.Generator
-) -> Tensor:
-    """Some with another place behind them, some with something in front."""
+def _covered(crops: Crops, labelled: Tensor, empty: Kind, generator: torch.Generator) -> Tensor:
+    """The crops' pictures, some with another place behind them, some with something in front."""
+    pictures = crops.pictures
 
     def others(count: int) -> Tensor:
         windows = empty.draw(count, generator)
@@ -102,7 +101,8 @@ def _covered(
     chance = torch.rand(2, len(pictures), generator=generator, device=pictures.device)
     moved = ((chance[0] < _ELSEWHERE) & labelled.bool().all(1)).nonzero()[:, 0]
     if len(moved):
-        changed = elsewhere(pictures[moved], others(len(moved)), keypoints[moved], generator)
+        behind, inside, keypoints = others(len(moved)), crops.inside[moved], crops.keypoints[moved]
+        changed = elsewhere(pictures[moved], inside, behind, keypoints, generator)
         pictures = pictures.index_copy(0, moved, changed)
     hidden = (chance[1] < OCCLUDED).nonzero()[:, 0]
     if len(hidden):

@@ -78,6 +78,20 @@ def test_crops_vary_as_one_by_one() -> None:
     assert np.median(factors) == pytest.approx((low + high) / 2, abs=0.06)
 
 
+def test_it_is_known_where_there_is_a_picture() -> None:
+    """Black outside of it, or its border repeated: grey here, as the whole picture is."""
+    windows = many(dotted(), 60)
+    windows.images.fill_(128)
+    windows.seen[:] = torch.tensor([0.0, 0.0, 0.5, 1.0])
+    crops = draw_crops(windows, SIZE, 20.0, generator())
+    shown = crops.pictures[:, 0] > 0
+    assert shown[crops.inside].all()
+    repeated = (shown & ~crops.inside).flatten(1).any(1)
+    assert repeated.any()
+    assert not repeated.all()
+    assert (~crops.inside).flatten(1).any(1).all()  # half of the hand's box is not seen
+
+
 def test_the_same_generator_gives_the_same_crops() -> None:
     one, other = (draw_crops(many(dotted(), 8), SIZE, 20.0, generator(3)) for _ in range(2))
     assert torch.equal(one.pictures, other.pictures)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.training.batched.dots import dotted
+from training.batched import hands
 from training.batched.hands import Kind, draw_batch, rendered_windows
 from training.batched.windows import Windows, without_hand
 from training.datasets.synthetic import Backgrounds, RenderedPool
@@ -45,6 +46,25 @@ def test_weights_say_how_often(kinds: dict[str, Kind]) -> None:
     kind = Kind(windows, torch.tensor([0.9, 0.1]))
     drawn = kind.draw(400, torch.Generator().manual_seed(0))
     assert 15 < (drawn.right == -1).sum() < 70
+
+
+def test_what_a_photo_lacks_of_a_hand_is_not_pasted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every keypoint lies outside of its photo, which is grey: no grey and no black there, but the other place."""
+    monkeypatch.setattr(hands, "_ELSEWHERE", 1.0)
+    monkeypatch.setattr(hands, "OCCLUDED", 0.0)
+    monkeypatch.setattr(hands, "photometric", lambda pictures, _: pictures)
+    windows = dotted()
+    windows.images.fill_(128)
+    windows.seen[:] = torch.tensor([0.0, 0.0, 1.0, 0.3])
+    empty = without_hand(np.full((96, 96, 3), 255, np.uint8))
+    batch = draw_batch({"photo": Kind(windows), "empty": Kind(empty)}, {"photo": 1.0}, (1, 0), 64, 64)
+    places = (batch["keypoints"] * 64).long()
+    within = ((places >= 16) & (places < 48)).all(2)  # there the other crops have no black corners
+    sample = torch.arange(64)[:, None].expand(-1, 21)
+    assert within.sum() > 200
+    assert (
+        batch["crop"][sample, places[..., 1].clamp(0, 63), places[..., 0].clamp(0, 63)][within] == 255
+    ).all()
 
 
 def pool_at(path: Path) -> RenderedPool:
