@@ -21,7 +21,7 @@ from training.datasets.types import LabelledImage
 from training.photo_sets import PhotoSet, thin_out
 from training.pipeline_figures import Answer, ask, ask_one
 
-# Photos and rendered scenes that a calibration is fitted on: enough for two numbers.
+# Photos that a calibration is fitted on, and scenes rendered for it: enough for two numbers.
 FIT_PHOTOS, FIT_SCENES = 2500, 800
 _SCENES_SEED = 9_001  # of no recipe
 HAND_SCORE = "hand score"
@@ -96,10 +96,11 @@ def calibrate(
 ) -> dict[str, list[Calibration]]:
     """The calibration of a pair on each set of photos, by its name.
 
-    recipe: of the detector, as its card has it; `data.photos` and `data.negatives` say which photos of the data folder
-    `root` the maps are fitted on, at most `FIT_PHOTOS` with hands. A detector knows these by heart, so where it learnt
-    from rendered scenes as well, `FIT_SCENES` that it never saw are rendered and count too. Where the pair is
-    calibrated already, the maps come on top of that. Raises ValueError if the recipe names no photos.
+    recipe: of the detector, as its card has it; `data.photos`, `data.negatives` and `data.hand_free` say which photos
+    of the data folder `root` the maps are fitted on, at most `FIT_PHOTOS` with hands. A detector knows these by heart,
+    so where it learnt from rendered scenes as well, `FIT_SCENES` that it never saw are rendered, and those that are
+    labelled in full count too. Where the pair is calibrated already, the maps come on top of that. Raises ValueError
+    if the recipe names no photos.
     """
     data = recipe.get("data", {})
     if not data.get("photos"):
@@ -118,9 +119,8 @@ def calibrate(
     presence = pipeline.thresholds.presence
     learnt = photos_with_found_hands(root, data["photos"], data.get("found_hands", ""))
     answers = ask(everything, thin_out(learnt, FIT_PHOTOS))
-    if data.get("negatives"):
-        negatives = photos_without_hands(root, data["negatives"], data.get("hand_free", ""))
-        answers += [ask_one(everything, negatives[i], (), "negatives") for i in range(len(negatives))]
+    negatives = photos_without_hands(root, data.get("negatives", ()), data.get("hand_free", ""))
+    answers += [ask_one(everything, negatives[i], (), "negatives") for i in range(len(negatives))]
     if data.get("share", {}).get("scene"):
         answers += [ask_one(everything, s.image, s.hands, s.source) for s in _new_scenes(data, root)]
     fitted = score_samples(answers, presence, incomplete)

@@ -33,11 +33,12 @@ def batches(
 ) -> DataLoader[Sample]:
     """One batch for each list of keys, in their order; every array of `sample` is stacked.
 
+    keys: taken as they are needed, since those of a long run would fill a gigabyte; a generator's batches come once.
     workers: processes that call `sample`; 0: this one does. pinned: in memory that a GPU can copy from by itself.
     """
     return DataLoader(
         _Samples(sample),
-        batch_sampler=list(keys),
+        batch_sampler=keys,
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=pinned,

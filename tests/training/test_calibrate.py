@@ -12,6 +12,8 @@ from service.inference.pipeline import Pipeline
 from service.models.checkpoint import CARD, Checkpoint
 from training.calibrate import calibrate, compare, print_calibrations, score_samples, write_calibration
 from training.calibration import CalibrationError
+from training.datasets import photos as photo_files
+from training.datasets.coco import DatasetError
 from training.datasets.types import HandLabel
 from training.photo_sets import photo_sets
 from training.pipeline_figures import Answer, answer, ask
@@ -82,6 +84,18 @@ def test_a_pair_is_calibrated_on_the_photos_its_recipe_names(root: Path, tmp_pat
     assert score.platt is not None
     with pytest.raises(ValueError, match="names no COCO keypoint files"):
         calibrate(pipeline, [photos], {"data": {"kind": "egohands"}}, tmp_path)
+
+
+def test_listed_photos_without_hands_count_without_a_folder_of_them(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photo_files, "RECIPES", tmp_path)
+    pipeline = Pipeline.load()
+    (photos,) = photo_sets([root / "tests" / "photos" / "labels.json"])
+    data = {"photos": ["tests/photos/labels.json"], "negatives": [], "hand_free": "free.txt"}
+    (tmp_path / "free.txt").write_text("tests/photos/none.jpg\n")
+    with pytest.raises(DatasetError, match=r"none\.jpg is missing"):
+        calibrate(pipeline, [photos], {"data": data}, root)
 
 
 def test_the_map_goes_into_the_card_and_is_served(root: Path, tmp_path: Path) -> None:

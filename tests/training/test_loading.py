@@ -1,10 +1,11 @@
 import threading
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 
-from training.loading import Batch, ahead
+from training.loading import Batch, Key, Sample, ahead, batches
 
 CPU = torch.device("cpu")
 
@@ -42,3 +43,21 @@ def test_an_error_in_making_a_batch_is_raised_where_the_batch_is_wanted() -> Non
     assert int(next(batches)["number"]) == 0
     with pytest.raises(ValueError, match="no picture"):
         next(batches)
+
+
+def test_keys_are_taken_as_they_are_needed_and_in_their_order() -> None:
+    taken = 0
+
+    def keys() -> Iterator[list[Key]]:
+        nonlocal taken
+        for first in range(0, 3000, 3):
+            taken += 1
+            yield [(first + i, 64) for i in range(3)]
+
+    def sample(index: int, size: int) -> Sample:
+        return {"number": np.array([index, size])}
+
+    made = iter(batches(sample, keys(), workers=0, pinned=False))
+    for first in (0, 3, 6):
+        assert next(made)["number"].tolist() == [[first + i, 64] for i in range(3)]
+    assert taken < 10

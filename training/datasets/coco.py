@@ -1,9 +1,9 @@
 """COCO keypoint files of hands, so that anyone can train on their own labels.
 
-A file lists `images` (`id`, `file_name` relative to the file, `width`, `height`) and `annotations` (`image_id`, `bbox`
-as x, y, width, height, `keypoints` as 21 × x, y, v with v = 0 not labelled, 1 hidden, 2 visible). Read besides, if
-present: image `source` and `group` (person or collection), annotation `handedness` ("left" or "right", anatomical, as
-seen in an unmirrored picture), `box_source` ("human-loose": larger than tight) and `iscrowd`.
+A file lists `images` (`id`, `file_name` relative to the file) and `annotations` (`image_id`, `bbox` as x, y, width,
+height). Read besides, if present: image `source` and `group` (person or collection), annotation `keypoints` (21 × x, y,
+v with v = 0 not labelled, 1 hidden, 2 visible; where all are 0 the hand has a box alone), `handedness` ("left" or
+"right", anatomical, as seen in an unmirrored picture), `box_source` ("human-loose": larger than tight) and `iscrowd`.
 """
 
 import json
@@ -113,12 +113,13 @@ def _label(annotation: dict[str, Any], file: Path) -> HandLabel:
     if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] <= 0).any():
         raise DatasetError(f"{where}: bbox is not x, y, width, height")
     keypoints = labelled = visible = None
-    if annotation.get("num_keypoints"):
-        values = np.array(annotation["keypoints"], np.float32)
+    values = np.array(annotation.get("keypoints") or (), np.float32)
+    if values.size:
         if values.shape != (63,) or not np.isfinite(values).all():
             raise DatasetError(f"{where}: keypoints are not 21 × x, y, v")
         table = values.reshape(21, 3)
-        keypoints, labelled, visible = table[:, :2].copy(), table[:, 2] > 0, table[:, 2] == 2
+        if (table[:, 2] > 0).any():
+            keypoints, labelled, visible = table[:, :2].copy(), table[:, 2] > 0, table[:, 2] == 2
     handedness = annotation.get("handedness")
     if handedness not in (None, "left", "right"):
         raise DatasetError(f"{where}: handedness is {handedness!r}, not left or right")

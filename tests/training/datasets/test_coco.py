@@ -49,10 +49,24 @@ def test_a_hand_without_keypoints_is_a_box_alone(tmp_path: Path) -> None:
     assert label.loose_box
 
 
+def test_keypoints_count_without_their_number(tmp_path: Path) -> None:
+    hand = {"bbox": [1, 2, 30, 40], "keypoints": KEYPOINTS}
+    (label,) = CocoHands(write(tmp_path, [hand]))[0].hands
+    assert label.labelled is not None
+    assert label.labelled.sum() == 20
+
+
 def test_a_hand_boxed_twice_counts_once(tmp_path: Path) -> None:
     boxes = [{"bbox": b} for b in ([10, 10, 20, 20], [8, 8, 30, 30], [60, 10, 15, 15])]
     hands = CocoHands(write(tmp_path, boxes))[0].hands
     assert [hand.box.tolist() for hand in hands] == [[8, 8, 30, 30], [60, 10, 15, 15]]
+
+
+@pytest.mark.parametrize("keypoints", [None, [], [1.0, 2.0, 0] * 21])
+def test_keypoints_of_which_none_is_labelled_are_none(tmp_path: Path, keypoints: list[float] | None) -> None:
+    (label,) = CocoHands(write(tmp_path, [{"bbox": [1, 2, 30, 40], "keypoints": keypoints}]))[0].hands
+    assert label.keypoints is None
+    assert label.labelled is None
 
 
 @pytest.mark.parametrize(
