@@ -53,7 +53,8 @@ def card_of(
         "architecture": recipe.architecture,
         "input_size": recipe.input_size,
         "keypoints": KEYPOINT_NAMES if recipe.task == "pose" else (),
-        "initialised_from": recipe.init_remarks or recipe.init,
+        "initialised_from": "; ".join(filter(None, (recipe.init_checkpoint, recipe.init_remarks)))
+        or recipe.init,
         "recipe": recipe.model_dump(mode="json", exclude={"data": {"sources"}}),
         "trained_samples": samples,
         "metrics": [

@@ -1,6 +1,7 @@
 """What ``python -m training`` can do; each command's heavy imports wait until it runs."""
 
 import argparse
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,17 +71,15 @@ def _train(options: argparse.Namespace) -> None:
     from training.paths import data_root
     from training.recipe import load_recipe
 
-    recipe = prepared(
-        load_recipe(options.recipe, options.set), options.weights, options.limit, options.precision
-    )
+    weights = [] if options.weights is None else [f"init = {json.dumps(options.weights, ensure_ascii=False)}"]
+    recipe = load_recipe(options.recipe, [*options.set, *weights])
+    recipe = prepared(recipe, options.weights, options.limit, options.precision)
     folder = options.to or RUNS / (
         recipe.name if recipe.limit is None else f"{recipe.name}-limit-{recipe.limit}"
     )
     if (folder / "state.pt").exists() and not options.resume:
         raise CommandError(f"{folder} holds a run already: add --resume, or remove it")
-    # A limited run has pools of its own: they are smaller.
-    cache = RUNS / "rendered" if recipe.limit is None else folder / "rendered"
-    launch(recipe, data_root(options.data), cache, folder, options.workers, options.device)
+    launch(recipe, data_root(options.data), RUNS / "rendered", folder, options.workers, options.device)
 
 
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
@@ -105,6 +104,9 @@ def _export(options: argparse.Namespace) -> None:
     print(f"{checkpoint.folder}: {checkpoint.card.name} {checkpoint.card.version}")
     for metric in checkpoint.card.metrics:
         print(f"  {metric.data}: {metric.name} {metric.value:.4f}")
+    if checkpoint.card.task == "pose" and checkpoint.card.score_calibration is None:
+        command = f"python -m training evaluate --pose {checkpoint.folder} --calibration --write"
+        print(f"its scores are not calibrated yet: {command}")
 
 
 def _judged_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,8 +119,8 @@ def _judged_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _judged_photos(options: argparse.Namespace, root: Path) -> "list[PhotoSet]":
-    from training.evaluate import VALIDATION
     from training.photo_sets import photo_sets
+    from training.recipe import VALIDATION
 
     public = options.freihand or options.egohands
     names = options.photos or (() if public else VALIDATION)
@@ -207,7 +209,7 @@ def _report_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="FILE",
         help="COCO keypoint file in the data folder to judge the runs on; may be given again (default: what each run's "
-        "recipe was judged on, hands/val.json or the public data set it was trained on)",
+        "recipe was judged on, the first of its data.validation or the public data set it was trained on)",
     )
     _judged_arguments(parser)
 

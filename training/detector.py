@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from service.models.detector import STRIDE, HandDetector
 from training.augment import photometric, square_crop_matrix
 from training.canvas import Canvas, Target, cut_out, mosaic, photo_matrix
+from training.checks import check_loss, check_share, check_unread, warn_of_unknown_sources
 from training.cutouts import can_be_cut_out, cut_out_hand, paste, paste_shape
 from training.datasets.coco import CocoHands
 from training.datasets.photos import (
@@ -28,6 +29,7 @@ from training.evaluate import evaluate_detector, letterboxed, torch_detector
 from training.initialise import initialise
 from training.loading import Batch, Sample
 from training.losses import centre_focal, giou_loss
+from training.photo_sets import thin_out
 from training.recipe import DataSection, Recipe
 
 # Cells of the centre heatmap above this value learn the box.
@@ -55,23 +57,31 @@ class DetectorTask:
 
     def __init__(self, recipe: Recipe, data: Path, cache: Path) -> None:
         assert isinstance(recipe.data, DataSection)
+        check_loss(recipe, "centre", "box")
+        check_share(recipe, "single", "mosaic", "scene", "close", "pasted", "empty")
+        check_unread(recipe, "freeze_norms", "restore_norms", "loss.boxes", "data.own_labels")
         self.recipe = recipe
         self.section = section = recipe.data
-        self.photos = photos_with_found_hands(data, section.photos, section.found_hands)
+        photos = photos_with_found_hands(data, section.photos, section.found_hands)
+        warn_of_unknown_sources(section, photos)
+        self.photos = thin_out(photos, recipe.limit)
         self.photo_weights = self.photos.weights(section.source_power, section.source_weight)
-        self.negatives = photos_without_hands(data, section.negatives, section.hand_free)
-        self.false_hands = FalseHands(data, section.false_hands) if section.false_hands else None
+        self.negatives = photos_without_hands(data, section.negatives, section.hand_free, recipe.limit)
+        self.false_hands = (
+            FalseHands(data, section.false_hands, recipe.limit) if section.false_hands else None
+        )
         self.behind = PhotoFolder(*(data / name for name in section.backgrounds), exclude=held_out)
         self.scenes: LabelledImages = ()
         self.close_ups: LabelledImages = ()
         around = partial(Backgrounds.of_training, data, section.backgrounds, section.negatives)
         if section.share.get("scene"):
             pool = section.rendered, section.rendered_size, section.rendered_seed
-            self.scenes = RenderedPool(cache / "scenes", "scene", *pool, around())
+            self.scenes = RenderedPool.within(cache, "scene", *pool, around())
         if section.share.get("close"):
             pool = section.close_ups, section.close_ups_size, section.close_ups_seed
-            self.close_ups = RenderedPool(cache / "close-ups", "crop", *pool, around())
-        self.validation = letterboxed(CocoHands(data / "hands/val.json"), recipe.input_size)
+            self.close_ups = RenderedPool.within(cache, "crop", *pool, around())
+        validation = thin_out(CocoHands(data / section.validation[0]), recipe.limit)
+        self.validation = letterboxed(validation, recipe.input_size)
         self.kinds: dict[str, Callable[[np.random.Generator, int], Canvas]] = {
             "single": self._single,
             "mosaic": self._mosaic,

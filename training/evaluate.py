@@ -24,8 +24,6 @@ Boxes = NDArray[np.float32]
 _BATCH = 16
 _LOWEST = 0.05  # detections scored below are not looked at
 THRESHOLD = 0.4  # the detector's, where its recall and precision are given
-# The labelled photos a checkpoint is judged on, in the data folder; never trained on.
-VALIDATION = ("hands/val.json", "hands/freihand_sample.json")
 
 
 class LabelledEntry(Protocol):

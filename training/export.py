@@ -20,7 +20,6 @@ from training.averaging import load_run_weights
 from training.checkpoint_folder import card_of, replacing, to_half, write_weights
 from training.datasets.coco import CocoHands
 from training.evaluate import (
-    VALIDATION,
     evaluate_detector,
     evaluate_pose,
     hand_crops,
@@ -65,7 +64,7 @@ def export_run(weights: Sequence[Path], folder: Path | None, data: Path) -> Chec
         network = _new_network(recipe)
         network.load_state_dict(state)
     network.load_state_dict(to_half(network.eval().state_dict()))  # measured is what is stored
-    figures, pictures = _judge(network, data, recipe.input_size)
+    figures, pictures = _judge(network, data, recipe.data.validation, recipe.input_size)
     card = {
         **card_of(recipe, content["samples"], figures, _COMMAND),
         "normalisation": {"mean": PIXEL_MEAN, "scale": PIXEL_SCALE},
@@ -82,12 +81,12 @@ def _new_network(recipe: Recipe) -> HandDetector | HandPose:
 
 
 def _judge(
-    network: HandDetector | HandPose, data: Path, size: int
+    network: HandDetector | HandPose, data: Path, names: Sequence[str], size: int
 ) -> tuple[dict[str, dict[str, float]], NDArray[np.uint8]]:
-    """Figures on each validation file, and some of its pictures to compare ONNX and torch on."""
+    """Figures on each of these files of the data folder, and some of its pictures to compare ONNX and torch on."""
     figures = {}
     pictures = []
-    for name in VALIDATION:
+    for name in names:
         photos = CocoHands(data / name)
         if isinstance(network, HandDetector):
             figures[name] = evaluate_detector(torch_detector(network), letterboxed(photos, size))

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from service.models.checkpoint import WEIGHTS
+from service.models.checkpoint import CARD, WEIGHTS, Checkpoint
 from service.models.efficientnet import REPEATS, imagenet_state
 from service.models.faster_rcnn import HandFasterRCNN
 from training.coco_weights import coco_address, coco_state, load_torchvision
@@ -58,6 +58,21 @@ def initialise(network: nn.Module, source: str) -> int:
     left = [k for k in own if k not in matching and not k.endswith("num_batches_tracked")]
     log.info("%d tensors from %s, %d start at random", len(matching), source, len(left))
     return len(matching)
+
+
+def checkpoint_at(source: str) -> Checkpoint | None:
+    """The checkpoint folder that a source as of `initialise` names; None if it is something else.
+
+    Raises CheckpointError for a damaged one.
+    """
+    folder = Path(source)
+    return Checkpoint.load(folder) if (folder / CARD).is_file() else None
+
+
+def identity(checkpoint: Checkpoint) -> str:
+    """Its name, its version and the first digits of its weights' hash."""
+    card = checkpoint.card
+    return f"{card.name} {card.version} (sha256 {card.sha256[WEIGHTS][:12]})"
 
 
 def _blocks(state: Mapping[str, Tensor]) -> int:

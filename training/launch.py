@@ -10,7 +10,9 @@ from pydantic import ValidationError
 from service.engines.base import EngineError
 from service.engines.torch import Placement, place
 from service.inference.cores import available_cores
+from service.models.checkpoint import Checkpoint
 from training import distributed
+from training.initialise import checkpoint_at, identity
 from training.loop import Run, TrainingError
 from training.recipe import Recipe, RecipeError
 from training.tasks import create_task
@@ -25,10 +27,10 @@ def prepared(recipe: Recipe, weights: str | None, limit: int | None, precision: 
     Raises RecipeError if they do not go together.
     """
     try:
-        if weights is not None:
+        if weights is not None and weights != recipe.init:
             recipe = recipe.changed(init=weights, init_remarks="")
-            if weights == "none":
-                recipe = recipe.changed(frozen=0, freeze_norms=False)
+        if weights == "none":
+            recipe = recipe.changed(frozen=0, freeze_norms=False)
         if precision is not None:
             recipe = recipe.changed(precision=precision)
         return recipe if limit is None else recipe.shortened(limit)
@@ -70,9 +72,20 @@ def _train(
             log.warning("this CPU has no instructions for bfloat16: --precision float32 is faster")
     else:
         logging.getLogger("training").setLevel(logging.WARNING)
+    start = checkpoint_at(recipe.init)
+    recipe = recipe.changed(init_checkpoint=identity(start) if start else "")
     run = Run(create_task(recipe, data, cache), recipe, folder, workers, placement.device)
-    run.resume()
+    if not run.resume() and start and distributed.process() == 0:
+        _warn_of_the_same_name(recipe, start)
     return run.train()
+
+
+def _warn_of_the_same_name(recipe: Recipe, start: Checkpoint) -> None:
+    if (recipe.name, recipe.version) == (start.card.name, start.card.version):
+        log.warning(
+            "this run starts from %s and has its name and version: --set version='\"...\"' tells the two apart",
+            recipe.init_checkpoint,
+        )
 
 
 def _has_bfloat16() -> bool:

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from pydantic import ValidationError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
@@ -124,10 +125,14 @@ class Run:
         if not path.exists():
             return False
         saved = torch.load(path, map_location="cpu", weights_only=False)
-        ours = self.recipe.model_dump(mode="json")
-        different = sorted(k for k in {*ours, *saved["recipe"]} if ours.get(k) != saved["recipe"].get(k))
+        theirs = _as_of_now(saved["recipe"])
+        # What the run started from, not what is there by now.
+        recipe = self.recipe.changed(init_checkpoint=theirs.get("init_checkpoint", ""))
+        ours = recipe.model_dump(mode="json")
+        different = sorted(k for k in {*ours, *theirs} if ours.get(k) != theirs.get(k))
         if different:
             raise TrainingError(f"{path} was made by another recipe: {', '.join(different)} differ")
+        self.recipe = recipe
         self.network.load_state_dict(saved["network"])
         self.average.load_state_dict(saved["average"])
         self.optimiser.load_state_dict(saved["optimiser"])
@@ -262,3 +267,11 @@ class Run:
         if self.step == self.schedule.steps:
             state.write(self.folder / "final.pt", content)
         return figures
+
+
+def _as_of_now(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe as it was stored, with the fields that are new since then; as it is, if it is none any more."""
+    try:
+        return Recipe.model_validate(recipe).model_dump(mode="json")
+    except ValidationError:
+        return recipe

@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 from training.datasets.coco import CocoHands
 from training.datasets.egohands import EgoHands
 from training.datasets.freihand import FreiHand
-from training.evaluate import VALIDATION, LabelledPhotos
+from training.datasets.photos import evenly_spaced
+from training.evaluate import LabelledPhotos
+from training.recipe import VALIDATION
 from training.tables import Part
 
 _Photos = TypeVar("_Photos", CocoHands, FreiHand, EgoHands)
@@ -61,11 +63,10 @@ def own_photo_sets(recipe: Mapping[str, Any], root: Path, limit: int | None = No
         return photo_sets(freihand=root / data["root"], limit=limit)
     if data.get("kind") == "egohands":
         return photo_sets(egohands=root / data["root"], limit=limit)
-    return photo_sets([root / VALIDATION[0]], limit=limit)
+    return photo_sets([root / data.get("validation", VALIDATION)[0]], limit=limit)
 
 
 def thin_out(photos: _Photos, limit: int | None) -> _Photos:
     """Keep at most `limit` photos, evenly spaced over all of them; all of them for None. Returns `photos` itself."""
-    if limit is not None and len(photos) > limit:
-        photos.entries = [photos.entries[i * len(photos) // limit] for i in range(limit)]
+    photos.entries = evenly_spaced(photos.entries, limit)
     return photos

@@ -1,7 +1,7 @@
 """Training the default pose network: which samples, which loss, how it is judged."""
 
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import torch
@@ -27,10 +27,12 @@ from training.augment import (
     warp,
 )
 from training.batched.windows import UNKNOWN
+from training.checks import check_loss, check_share, check_unread, warn_of_unknown_sources
 from training.datasets.coco import CocoHands
 from training.datasets.photos import (
     FalseHands,
     OwnLabels,
+    evenly_spaced,
     photos_with_found_hands,
     photos_without_hands,
 )
@@ -38,11 +40,12 @@ from training.datasets.synthetic import Backgrounds, RenderedPool
 from training.datasets.synthetic.backgrounds import held_out
 from training.datasets.types import HandLabel, LabelledImage, LabelledImages
 from training.distributed import shared_count
-from training.evaluate import evaluate_pose, hand_crops, known_keypoints, torch_pose
+from training.evaluate import Crops, evaluate_pose, hand_crops, known_keypoints, torch_pose
 from training.initialise import initialise
 from training.loading import Batch, Sample
 from training.losses import heatmap_cross_entropy, soft_argmax
 from training.norms import restore_norms
+from training.photo_sets import thin_out
 from training.pose_batches import FALSE_HANDS, PoseBatches
 from training.recipe import DataSection, Recipe
 
@@ -64,39 +67,47 @@ class PoseTask:
 
     def __init__(self, recipe: Recipe, data: Path, cache: Path) -> None:
         assert isinstance(recipe.data, DataSection)
+        check_loss(recipe, "heatmap", "distance", "hand", "handedness", "depth")
+        check_share(recipe, "photo", "own", "boxed", "rendered", "empty")
+        close_ups = (f"data.close_ups{what}" for what in ("", "_size", "_seed"))
+        check_unread(recipe, "freeze_norms", "loss.boxes", *close_ups)
         self.recipe = recipe
         self.section = section = recipe.data
+        limit = recipe.limit
         photos = photos_with_found_hands(data, section.photos, section.found_hands)
-        keep = [i for i, entry in enumerate(photos.entries) if any(_has_pose(h) for h in entry.hands)]
+        warn_of_unknown_sources(section, photos)
+        posed = [i for i, entry in enumerate(photos.entries) if any(_has_pose(h) for h in entry.hands)]
+        keep = evenly_spaced(posed, limit)
         self.photos, self.posed = photos, np.array(keep)
         weights = photos.weights(section.source_power, section.source_weight)
         self.posed_weights = weights[keep] / weights[keep].sum()
         # Hands that only people saw: they had a box drawn, and the teacher found no keypoints.
-        self.boxed = [
+        boxed = [
             (i, k)
             for i, entry in enumerate(photos.entries)
             for k, h in enumerate(entry.hands)
             if not _has_pose(h)
         ]
+        self.boxed = evenly_spaced(boxed, limit)
         incomplete = tuple(section.incomplete_sources)
-        self.complete = [i for i, e in enumerate(photos.entries) if not e.source.startswith(incomplete)]
-        self.negatives = photos_without_hands(data, section.negatives, section.hand_free)
-        self.false_hands = FalseHands(data, section.false_hands) if section.false_hands else None
-        self.own: LabelledImages = OwnLabels(data, section.own_labels) if section.own_labels else ()
+        complete = [i for i, e in enumerate(photos.entries) if not e.source.startswith(incomplete)]
+        self.complete = evenly_spaced(complete, limit)
+        self.negatives = photos_without_hands(data, section.negatives, section.hand_free, limit)
+        self.false_hands = FalseHands(data, section.false_hands, limit) if section.false_hands else None
+        self.own: LabelledImages = OwnLabels(data, section.own_labels, limit) if section.own_labels else ()
         self.rendered: LabelledImages = ()
         if section.share.get("rendered"):
             folders = [data / name for name in (*section.backgrounds, *section.negatives)]
             behind = Backgrounds(folders, exclude=held_out)
-            self.rendered = RenderedPool(
-                cache / "crops",
+            self.rendered = RenderedPool.within(
+                cache,
                 "crop",
                 section.rendered,
                 section.rendered_size,
                 section.rendered_seed,
                 behind,
             )
-        self.validation = hand_crops(CocoHands(data / "hands/val.json"), recipe.input_size)
-        self.freihand = hand_crops(CocoHands(data / "hands/freihand_sample.json"), recipe.input_size)
+        self.validation = {name: self._held_out(data / name) for name in section.validation}
         self.kinds: dict[str, Callable[[np.random.Generator, int], Sample]] = {
             "photo": self._photo,
             "own": self._own,
@@ -104,6 +115,11 @@ class PoseTask:
             "rendered": self._rendered,
             "empty": self._empty,
         }
+
+    def _held_out(self, file: Path) -> Crops:
+        photos = CocoHands(file)
+        photos.entries = [entry for entry in photos.entries if any(_has_pose(h) for h in entry.hands)]
+        return hand_crops(thin_out(photos, self.recipe.limit), self.recipe.input_size)
 
     def network(self) -> HandPose:
         network = NETWORKS["pose", self.recipe.architecture](self.recipe.architecture, self.recipe.input_size)
@@ -220,9 +236,13 @@ class PoseTask:
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
         assert isinstance(network, HandPose)
-        figures = evaluate_pose(torch_pose(network), self.validation)
-        sample = evaluate_pose(torch_pose(network), self.freihand)
-        return {**figures, **{f"freihand_{k}": v for k, v in sample.items() if k.startswith("pck")}}
+        (_, crops), *others = self.validation.items()
+        figures = evaluate_pose(torch_pose(network), crops)
+        for name, crops in others:
+            kind = PurePath(name).stem.removesuffix("_sample")
+            more = evaluate_pose(torch_pose(network), crops)
+            figures |= {f"{kind}_{k}": v for k, v in more.items() if k.startswith("pck")}
+        return figures
 
 
 def hand_sample(

@@ -100,7 +100,8 @@ def _empty(task: Sources, device: torch.device, workers: int) -> Kind:
         rng = np.random.default_rng([task.recipe.seed, number, 1])
         return [without_hand(task.without_hand(rng, _PLACE))]
 
-    places = prepared(place, range(_PLACES), device, workers)
+    count = min(_PLACES, task.recipe.limit or _PLACES)
+    places = prepared(place, range(count), device, workers)
     false_hands = task.false_hands
     if false_hands is None:
         return Kind(places)

@@ -29,6 +29,8 @@ _TRAINED_ON: dict[tuple[str, str], str] = {
     ("detector", architectures.FASTER_RCNN_MOBILENET): "egohands",
     ("pose", architectures.UNET): "freihand",
 }
+# What the default pair is judged on if a recipe does not say so: files in the data folder.
+VALIDATION = ("hands/val.json", "hands/freihand_sample.json")
 # A run shortened by --limit has at most so many epochs.
 _LIMITED_EPOCHS = 2
 
@@ -46,6 +48,8 @@ class DataSection(_Section):
 
     kind: Literal["photos"] = "photos"
     photos: tuple[str, ...] = ()  # COCO keypoint files
+    # Those that the network is judged on and never trained on; by the first one the best weights are chosen.
+    validation: tuple[str, ...] = Field(VALIDATION, min_length=1)
     # Photos behind rendered hands; people with unlabelled hands may be in them.
     backgrounds: tuple[str, ...] = ()
     # Photos without any hand.
@@ -156,6 +160,8 @@ class Recipe(_Section):
     init: str
     # What the card says about it.
     init_remarks: str = ""
+    # Set when a run starts: name, version and sha256 of the checkpoint folder that `init` named then, for the card.
+    init_checkpoint: str = ""
     seed: int = 0
     # How long the run is: one of the two. An epoch shows every training picture once.
     steps: int | None = Field(None, ge=1)
@@ -222,6 +228,8 @@ class Recipe(_Section):
         data = self.data.model_dump()
         if "rendered" in data:
             data["rendered"] = min(data["rendered"], limit)
+        if data.get("share", {}).get("close"):
+            data["close_ups"] = min(data["close_ups"], limit)
         return self.changed(
             limit=limit,
             phases=phases,
@@ -232,7 +240,8 @@ class Recipe(_Section):
 
 
 def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
-    """Read a recipe. changes: lines of TOML that replace what the file says, as `optimiser.rate = 2e-4`.
+    """Read a recipe. changes: lines of TOML that replace what the file says, as `optimiser.rate = 2e-4`. Another `init`
+    without remarks of its own has none: those of the file are on something else.
 
     Raises RecipeError if the file is missing, no TOML, or a field is missing, unknown or wrong.
     """
@@ -242,11 +251,16 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{path} does not exist") from None
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path} is no TOML: {error}") from None
+    init, fields = content.get("init"), set[str]()
     for change in changes:
         try:
-            content = _merged(content, tomllib.loads(change))
+            table = tomllib.loads(change)
         except tomllib.TOMLDecodeError as error:
             raise RecipeError(f"{change!r} is no TOML: {error}") from None
+        content = _merged(content, table)
+        fields |= table.keys()
+    if content.get("init") != init and "init_remarks" not in fields:
+        content["init_remarks"] = ""
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from service.models.faster_rcnn import HandFasterRCNN
+from training.checks import check_loss, check_unread
 from training.datasets.egohands import POLYGON_FIELDS, EgoHands
 from training.epochs import picture_of
 from training.evaluate import THRESHOLD, Figures, detect_in, torch_detector
@@ -14,7 +15,6 @@ from training.initialise import initialise
 from training.loading import Batch, Sample
 from training.photo_sets import thin_out
 from training.recipe import EgoHandsSection, Recipe
-from training.reference_pose import check_loss
 
 _LOSSES = ("loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg")
 _MOST = len(POLYGON_FIELDS)  # hands in a frame
@@ -32,6 +32,7 @@ class ReferenceDetectorTask:
     def __init__(self, recipe: Recipe, data: Path, cache: Path) -> None:
         assert isinstance(recipe.data, EgoHandsSection)
         check_loss(recipe, *_LOSSES)
+        check_unread(recipe, "restore_norms")
         if any(phase.size != recipe.input_size for phase in recipe.phases):
             raise ValueError(f"{recipe.architecture} is built for one size: every phase must have input_size")
         self.recipe, self.section = recipe, recipe.data

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from service.inference.geometry import CROP_FACTOR
 from service.models.unet import SIGMA, HandUNet, decode_bumps
 from training import distributed
 from training.augment import photometric, square_crop_matrix, transform, warp
+from training.checks import check_loss, check_unread
 from training.datasets.freihand import FreiHand
 from training.datasets.types import LabelledImage
 from training.epochs import picture_of
@@ -44,6 +44,7 @@ class ReferencePoseTask:
     def __init__(self, recipe: Recipe, data: Path, cache: Path) -> None:
         assert isinstance(recipe.data, FreiHandSection)
         check_loss(recipe, "dice")
+        check_unread(recipe, "frozen", "freeze_norms", "restore_norms", "loss.boxes")
         self.recipe, self.section = recipe, recipe.data
         root, versions = data / recipe.data.root, recipe.data.versions
         self.pictures = thin_out(FreiHand(root, "training", versions, "train"), recipe.limit)
@@ -126,12 +127,3 @@ def bumps_engine(network: nn.Module) -> Callable[[NDArray[np.uint8]], Poses]:
         return Poses(keypoints, scores, scores.mean(axis=1), np.ones(len(crops), np.float32))
 
     return run
-
-
-def check_loss(recipe: Recipe, *parts: str) -> None:
-    """Raises ValueError unless the recipe gives exactly these parts of the loss a weight."""
-    given: dict[str, Any] = recipe.loss.weight
-    if set(given) != set(parts):
-        raise ValueError(
-            f"loss.weight of {recipe.architecture} must be of {', '.join(parts)}, not {', '.join(given)}"
-        )

@@ -13,14 +13,13 @@ SIZE = 128
 
 
 @pytest.fixture
-def create(root: Path, tmp_path: Path) -> Callable[[str], DetectorTask]:
+def create(root: Path, tmp_path: Path) -> Callable[..., DetectorTask]:
     """The default detector's recipe with one kind alone: four photos with hands, four backgrounds, one negative."""
     photos = root / "tests" / "photos"
     content = json.loads((photos / "labels.json").read_text())
     for image in content["images"]:
         image["file_name"] = str(photos / image["file_name"])
-    (tmp_path / "hands").mkdir()
-    (tmp_path / "hands" / "val.json").write_text(json.dumps(content))
+    (tmp_path / "mine.json").write_text(json.dumps(content))
     for folder, names in (
         ("backgrounds", ("a.png", "b.png", "c.png", "d.png")),
         ("negatives", ("none.png",)),
@@ -30,12 +29,13 @@ def create(root: Path, tmp_path: Path) -> Callable[[str], DetectorTask]:
             grey = np.full((150, 200, 3), 30 * (number + 1), np.uint8)
             cv2.imwrite(str(tmp_path / folder / name), grey)
 
-    def make(kind: str) -> DetectorTask:
+    def make(kind: str, limit: int | None = None) -> DetectorTask:
         share = {
             name: int(name == kind) for name in ("single", "mosaic", "scene", "close", "pasted", "empty")
         }
         changes = [
-            'data.photos=["hands/val.json"]',
+            'data.photos=["mine.json"]',
+            'data.validation=["mine.json"]',
             "data.share={" + ",".join(f"{name}={part}" for name, part in share.items()) + "}",
             'data.false_hands=""',
             'data.found_hands=""',
@@ -44,13 +44,14 @@ def create(root: Path, tmp_path: Path) -> Callable[[str], DetectorTask]:
             "data.close_ups_size=96",
         ]
         recipe = load_recipe(root / "training" / "recipes" / "default-detector.toml", changes)
+        recipe = recipe if limit is None else recipe.shortened(limit)
         return DetectorTask(recipe, tmp_path, tmp_path / "cache")
 
     return make
 
 
 @pytest.fixture
-def task(create: Callable[[str], DetectorTask]) -> DetectorTask:
+def task(create: Callable[..., DetectorTask]) -> DetectorTask:
     """With pasted hands."""
     return create("pasted")
 
@@ -77,7 +78,7 @@ def test_the_same_sample_comes_again(task: DetectorTask) -> None:
     assert not np.array_equal(first["image"], other["image"])
 
 
-def test_a_close_up_is_one_rendered_hand(create: Callable[[str], DetectorTask]) -> None:
+def test_a_close_up_is_one_rendered_hand(create: Callable[..., DetectorTask]) -> None:
     samples = [create("close").sample(number, SIZE) for number in range(12)]
     assert {int((sample["centre"] == 1).sum()) for sample in samples} == {1}
     for sample in samples:
@@ -87,3 +88,11 @@ def test_a_close_up_is_one_rendered_hand(create: Callable[[str], DetectorTask]) 
         assert 0 <= (x0 + x1) / 2 <= SIZE
         assert 0 <= (y0 + y1) / 2 <= SIZE
         assert sample["unlabelled"].mean() == 1  # another hand may be in it
+
+
+def test_a_limit_thins_out_what_it_learns_from_and_is_judged_on(create: Callable[..., DetectorTask]) -> None:
+    task = create("close", limit=2)
+    assert (len(task.photos), len(task.close_ups), len(task.validation.images)) == (2, 2, 2)
+    assert task.photo_weights.shape == (2,)
+    whole = create("close")
+    assert (len(whole.photos), len(whole.close_ups), len(whole.validation.images)) == (4, 4, 4)

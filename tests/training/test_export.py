@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from service.models.detector import HandDetector
 from service.models.keypoints import KEYPOINT_NAMES
 from service.models.networks import load_network
 from service.models.pose import HandPose
+from training.__main__ import main
 from training.datasets.photos import PhotoFolder
 from training.evaluate import torch_detector, torch_pose
-from training.export import ExportError, compare, export, export_run
+from training.export import ExportError, _judge, compare, export, export_run
 from training.initialise import initialise
 
 CARD: dict[str, Any] = {
@@ -96,3 +98,23 @@ def test_a_card_without_a_field_is_refused(network: HandPose, tmp_path: Path) ->
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(CheckpointError, match="licence"):
         write_card(tmp_path, {k: v for k, v in CARD.items() if k != "licence"})
+
+
+def test_exporting_a_pose_network_says_how_to_calibrate_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = {task: Checkpoint.load(root / "service" / "weights" / task) for task in ("detector", "pose")}
+    card = shipped["pose"].card.model_copy(update={"score_calibration": None})
+    fresh = replace(shipped["pose"], card=card)
+    said = {}
+    for name, checkpoint in {**shipped, "fresh": fresh}.items():
+        monkeypatch.setattr("training.export.export_run", lambda *_, made=checkpoint: made)
+        assert main(["--data", str(root), "export", "final.pt"]) == 0
+        said[name] = "not calibrated" in capsys.readouterr().out.splitlines()[-1]
+    assert said == {"detector": False, "pose": False, "fresh": True}
+
+
+def test_a_run_is_judged_on_the_validation_files_of_its_recipe(network: HandPose, root: Path) -> None:
+    figures, pictures = _judge(network, root / "tests", ["photos/labels.json"], 128)
+    assert list(figures) == ["photos/labels.json"]
+    assert pictures.shape[1:] == (128, 128, 3)

@@ -11,7 +11,7 @@ def test_what_can_be_judged_follows_from_the_labels(root: Path, miniature: Path,
     labels = root / "tests" / "photos" / "labels.json"
     content = json.loads(labels.read_text())
     for annotation in content["annotations"]:
-        annotation["num_keypoints"] = 0
+        annotation["keypoints"] = [0] * 63
     boxes = tmp_path / "boxes.json"
     boxes.write_text(json.dumps(content))
     sets = photo_sets([labels, boxes], miniature / "freihand", miniature / "egohands")
@@ -41,3 +41,9 @@ def test_a_run_is_judged_on_its_own_kind_of_data(miniature: Path) -> None:
     assert len(detector.photos) == 1
     with pytest.raises(DatasetError, match=r"hands/val\.json does not exist"):
         own_photo_sets({"data": {"photos": ["hands/train.json"]}}, miniature)
+
+
+def test_a_run_is_judged_on_the_files_that_its_recipe_names(root: Path) -> None:
+    recipe = {"data": {"validation": ["labels.json", "more.json"]}}
+    (photos,) = own_photo_sets(recipe, root / "tests" / "photos")
+    assert photos.name == "labels.json"

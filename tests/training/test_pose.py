@@ -1,6 +1,8 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -133,3 +135,52 @@ def test_whole_batches_have_what_samples_have_and_repeat(task: PoseTask) -> None
     torch.manual_seed(0)
     loss, _ = task.loss(HandPose(), batch)
     assert loss.isfinite()
+
+
+@pytest.fixture
+def own_data(root: Path, tmp_path: Path) -> Path:
+    """Somebody's own data folder: four photos with hands, once more under another name, and three without."""
+    photos = root / "tests" / "photos"
+    content = json.loads((photos / "labels.json").read_text())
+    for image in content["images"]:
+        image["file_name"] = str(photos / image["file_name"])
+    for name in ("mine.json", "others_sample.json"):
+        (tmp_path / name).write_text(json.dumps(content))
+    (tmp_path / "negatives").mkdir()
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / "negatives" / f"{number}.png"), np.full((90, 120, 3), number, np.uint8))
+    return tmp_path
+
+
+def own_task(root: Path, data: Path, limit: int | None) -> PoseTask:
+    changes = [
+        'data.photos=["mine.json"]',
+        'data.validation=["mine.json", "others_sample.json"]',
+        "data.backgrounds=[]",
+        'data.false_hands=""',
+        'data.own_labels=""',
+        "data.share={photo=0.9, own=0.0, boxed=0.0, rendered=0.0, empty=0.1}",
+        'init="none"',
+    ]
+    recipe = load_recipe(root / "training" / "recipes" / "default-pose.toml", changes)
+    return PoseTask(recipe if limit is None else recipe.shortened(limit), data, data / "cache")
+
+
+def test_it_learns_from_and_is_judged_on_data_of_ones_own(root: Path, own_data: Path) -> None:
+    task = own_task(root, own_data, None)
+    assert task.sample(0, 64)["crop"].shape == (64, 64, 3)
+    torch.manual_seed(0)
+    figures = task.evaluate(HandPose())
+    assert task.key_metric in figures
+    assert {name for name in figures if "others" in name} == {"others_pck_0.1", "others_pck_0.2"}
+
+
+def test_a_limit_thins_out_every_part_of_the_data(root: Path, own_data: Path) -> None:
+    task = own_task(root, own_data, 2)
+    assert len(task.posed) == len(task.posed_weights) == len(task.complete) == len(task.negatives) == 2
+    assert task.posed_weights.sum() == pytest.approx(1)
+    assert all(len(crops.crops) <= 4 for crops in task.validation.values())
+    batch = task.batches(torch.device("cpu"), 1)(0, 8, 64)
+    assert batch["crop"].shape == (8, 64, 64, 3)
+    whole = own_task(root, own_data, None)
+    assert (len(whole.posed), len(whole.negatives)) == (4, 3)

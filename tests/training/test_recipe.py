@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from service.models.checkpoint import Checkpoint
 from service.models.faster_rcnn import HandFasterRCNN
 from service.models.unet import CHANNELS, SIGMA
 from tests.training.reference_recipes import RECIPES, small_pose, write_toml
-from training.recipe import EgoHandsSection, FreiHandSection, RecipeError, load_recipe
+from training.recipe import EgoHandsSection, FreiHandSection, Recipe, RecipeError, load_recipe
 
 REFERENCE = ("reference-detector", "reference-pose-green", "reference-pose-all")
 
@@ -51,6 +52,7 @@ def test_it_says_everything_itself(name: str) -> None:
             "steps",
             "limit",
             "init_remarks",
+            "init_checkpoint",
             "freeze_norms",
             "fold_norms",
             "restore_norms",
@@ -100,6 +102,9 @@ def test_a_limit_shortens_everything() -> None:
     assert (recipe.limit, recipe.epochs, recipe.phases[0].batch) == (6, 2, 6)
     by_steps = load_recipe(RECIPES / "default-pose.toml").shortened(6)
     assert (by_steps.steps, by_steps.epochs, by_steps.data.rendered) == (6, None, 6)
+    assert by_steps.data.close_ups == 20_000  # of detectors alone
+    closer = load_recipe(RECIPES / "default-detector.toml", ["data.share={close=0.2, scene=0.17}"])
+    assert closer.shortened(6).data.close_ups == 6
     assert small_pose(batch=2).shortened(6).phases[0].batch == 2
 
 
@@ -138,3 +143,26 @@ def test_fields_can_be_changed_from_outside() -> None:
 def test_wrong_changes_are_named(change: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load_recipe(RECIPES / "default-pose.toml", [change])
+
+
+def test_remarks_on_other_starting_weights_are_dropped() -> None:
+    path = RECIPES / "default-detector.toml"
+    remarks = load_recipe(path).init_remarks
+    assert remarks
+    assert load_recipe(path, ['init="runs/x"']).init_remarks == ""
+    assert load_recipe(path, ['init="runs/x"', 'init_remarks="ours"']).init_remarks == "ours"
+    assert load_recipe(path, ["seed=3", 'init="service/weights/detector"']).init_remarks == remarks
+
+
+@pytest.mark.parametrize("task", ["detector", "pose"])
+def test_a_recipe_from_before_a_field_existed_can_be_read(root: Path, task: str) -> None:
+    stored = Checkpoint.load(root / "service" / "weights" / task).card.recipe
+    older = {k: v for k, v in stored["data"].items() if k != "validation"}
+    recipe = Recipe.model_validate({**stored, "data": older})
+    assert recipe.data.validation == ("hands/val.json", "hands/freihand_sample.json")
+    assert recipe.data.validation == load_recipe(RECIPES / f"default-{task}.toml").data.validation
+
+
+def test_a_recipe_is_judged_on_something() -> None:
+    with pytest.raises(RecipeError, match=r"data\.photos\.validation: Tuple should have at least 1 item"):
+        load_recipe(RECIPES / "default-pose.toml", ["data.validation=[]"])

@@ -137,4 +137,6 @@ def test_weights_none_thaws_what_the_recipe_freezes() -> None:
     assert (changed.precision, changed.limit, changed.phases[0].batch) == ("float32", 3, 3)
     assert prepared(recipe, "here.pth", None, None).freeze_norms
     assert prepared(recipe, None, None, None) == recipe
+    assert prepared(recipe, "here.pth", None, None).init_remarks == ""
+    assert prepared(recipe, recipe.init, None, None) == recipe  # nothing changed, so the remarks hold
     assert json.dumps(changed.model_dump(mode="json"))

@@ -14,6 +14,7 @@ from training.datasets.coco import CocoEntry, CocoHands, DatasetError, read_rgb
 from training.datasets.types import HandLabel, LabelledImage
 
 Label = TypeVar("Label")
+Item = TypeVar("Item")
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
@@ -42,6 +43,13 @@ class PhotoFolder:
         return read_rgb(self.files[index])
 
 
+def evenly_spaced(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """At most `limit` of them, spread over all; all of them for None."""
+    if limit is None or len(items) <= limit:
+        return list(items)
+    return [items[i * len(items) // limit] for i in range(limit)]
+
+
 def listed_names(path: Path) -> list[str]:
     """The lines of a file that lists photos, but for remarks, which begin with #.
 
@@ -57,15 +65,18 @@ def listed_names(path: Path) -> list[str]:
     return names
 
 
-def photos_without_hands(data: Path, folders: Sequence[str], name: str) -> PhotoFolder:
+def photos_without_hands(
+    data: Path, folders: Sequence[str], name: str, limit: int | None = None
+) -> PhotoFolder:
     """Folders of the data folder, and the photos that a file beside the recipes lists; "": no such file.
 
-    The file has a photo's path in the data folder on each line. Raises DatasetError as `PhotoFolder` and
-    `listed_names` do.
+    The file has a photo's path in the data folder on each line. limit: at most so many, spread over all of them.
+    Raises DatasetError as `PhotoFolder` and `listed_names` do.
     """
     photos = PhotoFolder(*(data / folder for folder in folders))
     if name:
         photos.files += [data / path for path in listed_names(RECIPES / name)]
+    photos.files = evenly_spaced(photos.files, limit)
     return photos
 
 
@@ -77,9 +88,9 @@ class FalseHands:
     is read).
     """
 
-    def __init__(self, data: Path, name: str) -> None:
-        """data: the data folder. name: the file, beside the recipes."""
-        self.boxes = _listed(data, name, _box, "boxes")
+    def __init__(self, data: Path, name: str, limit: int | None = None) -> None:
+        """data: the data folder. name: the file, beside the recipes. limit: of how many, spread over all."""
+        self.boxes = evenly_spaced(_listed(data, name, _box, "boxes"), limit)
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -97,9 +108,9 @@ class OwnLabels:
     "keypoints", "handedness"}. Raises DatasetError as `FalseHands` does.
     """
 
-    def __init__(self, data: Path, name: str) -> None:
-        """data: the data folder. name: the file, beside the recipes."""
-        self.hands = _listed(data, name, _own_label, "hands")
+    def __init__(self, data: Path, name: str, limit: int | None = None) -> None:
+        """data: the data folder. name: the file, beside the recipes. limit: of how many, spread over all."""
+        self.hands = evenly_spaced(_listed(data, name, _own_label, "hands"), limit)
 
     def __len__(self) -> int:
         return len(self.hands)

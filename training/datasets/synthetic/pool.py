@@ -1,6 +1,7 @@
 """A pool of rendered pictures on disk: rendered once, when first asked for, and read from then on."""
 
 import json
+import math
 import multiprocessing
 import os
 import shutil
@@ -9,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 import cv2
 import numpy as np
@@ -83,9 +84,10 @@ class RenderedPool:
     """`count` rendered pictures of `size` pixels, a sequence of `LabelledImage`.
 
     Item i is what rendering with a seed made from (seed, i) gives, whoever renders it and when. It is rendered when
-    first asked for and kept in memory-mapped files in the folder `path`. Any number of processes may use the folder at
-    once: an item counts as present only if its checksum, written last, matches, so a half-written one (a killed
-    process, a full disk) is rendered again. Raises ValueError when the folder holds a pool made with other parameters.
+    first asked for and kept in memory-mapped files in the folder `path`, which grow when a pool of more items is asked
+    for and never shrink; one of fewer items has the first of them. Any number of processes may use the folder at once:
+    an item counts as present only if its checksum, written last, matches, so a half-written one (a killed process, a
+    full disk) is rendered again. Raises ValueError when the folder holds a pool made with other parameters.
     """
 
     def __init__(
@@ -100,12 +102,18 @@ class RenderedPool:
         self._prepare()
         self._open()
 
+    @classmethod
+    def within(
+        cls, cache: Path, kind: Kind, count: int, size: int, seed: int, backgrounds: Backgrounds
+    ) -> Self:
+        """The pool in the folder of its kind, size and seed in `cache`."""
+        return cls(cache / f"{kind}-{size}px-seed{seed}", kind, count, size, seed, backgrounds)
+
     def parameters(self) -> dict[str, Any]:
-        """What decides the contents of the pool, as written in its `pool.json`."""
+        """What decides what an item is, as written in the folder's `pool.json`."""
         return {
             "version": POOL_VERSIONS[self.kind],
             "kind": self.kind,
-            "count": self.count,
             "size": self.size,
             "seed": self.seed,
             "backgrounds": self.backgrounds.fingerprint(),
@@ -121,7 +129,6 @@ class RenderedPool:
                 raise ValueError(f"{self.path} is not empty and is no pool of rendered pictures")
             fresh = Path(tempfile.mkdtemp(prefix=f".{self.path.name}-", dir=self.path.parent))
             try:
-                self._create_files(fresh)
                 (fresh / "pool.json").write_text(json.dumps(wanted, indent=1))
                 os.replace(fresh, self.path)
             except OSError:
@@ -138,21 +145,25 @@ class RenderedPool:
         if differing:
             raise ValueError(f"{self.path} holds another pool of rendered pictures: {'; '.join(differing)}")
 
-    def _create_files(self, folder: Path) -> None:
-        shape = (self.count, self.size, self.size, 3)
-        for name, dtype, of_shape in (
-            ("images", np.dtype(np.uint8), shape),
-            ("labels", RECORD, (self.count,)),
-            ("checksums", np.dtype(np.uint32), (self.count,)),
-        ):
-            np.lib.format.open_memmap(
-                folder / f"{name}.npy", "w+", dtype, of_shape
-            ).flush()  # sparse: all zeros
-
     def _open(self) -> None:
-        self._images: NDArray[np.uint8] = np.load(self.path / "images.npy", mmap_mode="r+")
-        self._labels: NDArray[np.void] = np.load(self.path / "labels.npy", mmap_mode="r+")
-        self._checksums: NDArray[np.uint32] = np.load(self.path / "checksums.npy", mmap_mode="r+")
+        self._images: NDArray[np.uint8] = self._mapped("images", np.dtype(np.uint8), self.size, self.size, 3)
+        self._labels: NDArray[np.void] = self._mapped("labels", RECORD)
+        self._checksums: NDArray[np.uint32] = self._mapped("checksums", np.dtype(np.uint32))
+
+    def _mapped(self, name: str, dtype: np.dtype[Any], *item: int) -> NDArray[Any]:
+        """(count, *item) of the values in a file, which is made, or made longer, as needed; sparse: all zeros.
+
+        Where another process is making it longer too, the byte written here may hit an item of its own, whose checksum
+        tells.
+        """
+        path = self.path / f"{name}.bin"
+        path.touch()
+        with path.open("r+b") as file:
+            length = self.count * math.prod(item) * dtype.itemsize
+            if file.seek(0, os.SEEK_END) < length:
+                file.seek(length - 1)
+                file.write(b"\0")
+        return np.memmap(path, dtype, "r+", shape=(self.count, *item))
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickled without its files: another process opens them itself."""

@@ -67,8 +67,31 @@ def test_items_handed_out_are_copies(tmp_path):
     assert pool[1].hands[0].keypoints.any()
 
 
+def test_a_larger_pool_goes_on_with_a_smaller_one(tmp_path):
+    small = pool_at(tmp_path / "pool", count=3)
+    first = small[2]
+    large = pool_at(tmp_path / "pool", count=7)
+    assert large.filled().tolist() == [False, False, True, False, False, False, False]
+    assert_same(large[2], first)
+    assert_same(large[6], render_crop(item_seed(3, 6), SIZE, Backgrounds([])))
+    assert_same(small[1], large[1])  # still open
+    again = pool_at(tmp_path / "pool", count=3)
+    assert len(again) == len(again.filled()) == 3
+    assert again.filled().tolist() == [False, True, True]
+    assert pool_at(tmp_path / "pool", count=7).filled()[6]  # nothing was cut off
+
+
+def test_pools_of_several_kinds_sizes_and_seeds_lie_side_by_side(tmp_path):
+    for kind, size, seed in (("crop", 48, 3), ("crop", 64, 3), ("crop", 48, 4), ("scene", 48, 3)):
+        pool = RenderedPool.within(tmp_path, kind, 2, size, seed, Backgrounds([]))
+        assert not pool.filled().any()
+        pool[0]
+    assert len(list(tmp_path.iterdir())) == 4
+    assert RenderedPool.within(tmp_path, "crop", 5, 48, 3, Backgrounds([])).filled()[0]
+
+
 @pytest.mark.parametrize(
-    "other", [{"kind": "scene"}, {"count": 7}, {"size": 64}, {"seed": 4}], ids=lambda other: next(iter(other))
+    "other", [{"kind": "scene"}, {"size": 64}, {"seed": 4}], ids=lambda other: next(iter(other))
 )
 def test_a_pool_made_otherwise_is_refused(tmp_path, other):
     pool_at(tmp_path / "pool")

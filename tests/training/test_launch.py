@@ -1,0 +1,78 @@
+"""What a run is told when it starts, and what it remembers of that."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from service.engines.torch import place
+from service.models.checkpoint import Checkpoint
+from tests.training.test_loop import RECIPE
+from tests.training.tiny_run import Line
+from training.checkpoint_folder import card_of
+from training.launch import _train
+from training.loop import Run
+from training.recipe import Recipe, load_recipe
+
+SHIPPED = Path(__file__).parents[2] / "service" / "weights" / "pose"
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    """Starts, as it says, from the pose network that ships."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(RECIPE)
+    return load_recipe(path, [f"init={json.dumps(str(SHIPPED))}", "steps=4", "evaluate_every=4"])
+
+
+def train(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """Train in `tmp_path`/run, and return the recipe that the weights come with."""
+    monkeypatch.setattr("training.launch.create_task", lambda *_: Line(None, tmp_path / "losses"))
+    folder = tmp_path / "run"
+    _train(recipe, tmp_path, tmp_path, folder, 0, place("cpu"))
+    return Recipe.model_validate(torch.load(folder / "final.pt")["recipe"])
+
+
+def test_the_checkpoint_it_starts_from_comes_first_in_the_card(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    trained = train(recipe.changed(init_remarks="and more"), tmp_path, monkeypatch)
+    card = Checkpoint.load(SHIPPED).card
+    start = f"{card.name} {card.version} (sha256 {card.sha256['model.safetensors'][:12]})"
+    assert card_of(trained, 1, {}, "")["initialised_from"] == f"{start}; and more"
+    assert card_of(trained.changed(init_remarks=""), 1, {}, "")["initialised_from"] == start
+    assert card_of(recipe, 1, {}, "")["initialised_from"] == str(SHIPPED)
+    assert "same" not in caplog.text  # its name is another
+
+
+def test_a_run_named_like_its_start_is_told_once(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    card = Checkpoint.load(SHIPPED).card
+    namesake = recipe.changed(name=card.name, version=card.version)
+    train(namesake, tmp_path, monkeypatch)
+    (warning,) = (record for record in caplog.records if record.levelname == "WARNING")
+    assert f"starts from {card.name} {card.version}" in warning.getMessage()
+    assert "--set version=" in warning.getMessage()
+    caplog.clear()
+    train(namesake, tmp_path, monkeypatch)  # goes on
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_a_resumed_run_remembers_what_it_started_from(recipe: Recipe, tmp_path: Path) -> None:
+    started = Run(Line(None, tmp_path / "losses"), recipe.changed(init_checkpoint="old 1"), tmp_path)
+    started.save()
+    resumed = Run(Line(None, tmp_path / "losses"), recipe.changed(init_checkpoint="new 2"), tmp_path)
+    assert resumed.resume()
+    assert resumed.recipe.init_checkpoint == "old 1"
+
+
+def test_a_state_from_before_there_were_some_fields_resumes(recipe: Recipe, tmp_path: Path) -> None:
+    Run(Line(None, tmp_path / "losses"), recipe, tmp_path).save()
+    saved = torch.load(tmp_path / "state.pt", weights_only=False)
+    del saved["recipe"]["init_checkpoint"], saved["recipe"]["data"]["validation"]
+    torch.save(saved, tmp_path / "state.pt")
+    resumed = Run(Line(None, tmp_path / "losses"), recipe.changed(init_checkpoint="new 2"), tmp_path)
+    assert resumed.resume()
+    assert resumed.recipe.init_checkpoint == ""  # nobody knows
