@@ -103,7 +103,7 @@ def test_a_limit_shortens_everything() -> None:
     by_steps = load_recipe(RECIPES / "default-pose.toml").shortened(6)
     assert (by_steps.steps, by_steps.epochs, by_steps.data.rendered) == (6, None, 6)
     assert by_steps.data.close_ups == 20_000  # of detectors alone
-    closer = load_recipe(RECIPES / "default-detector.toml", ["data.share={close=0.2, scene=0.17}"])
+    closer = load_recipe(RECIPES / "default-detector.toml")
     assert closer.shortened(6).data.close_ups == 6
     assert small_pose(batch=2).shortened(6).phases[0].batch == 2
 
