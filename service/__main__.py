@@ -34,7 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
         settings = load(words)
         with stoppable():
             pipeline = load_pipeline(settings)
-            warm_up(pipeline)  # before it listens: models that do not run end the start here
+            # Before it listens: models that do not run end the start here. The application does it again in a worker's
+            # thread, since some of what is set up lazily belongs to a thread.
+            warm_up(pipeline)
             app = create_app(settings, pipeline)
     except (SettingsError, CheckpointError, EngineError, TracingError) as error:
         return _fail(error, 2)

@@ -69,8 +69,8 @@ class PoseTask:
         assert isinstance(recipe.data, DataSection)
         check_loss(recipe, "heatmap", "distance", "hand", "handedness", "depth")
         check_share(recipe, "photo", "own", "boxed", "rendered", "empty")
-        close_ups = (f"data.close_ups{what}" for what in ("", "_size", "_seed"))
-        check_unread(recipe, "freeze_norms", "loss.boxes", *close_ups)
+        check_unread(recipe, "freeze_norms", "loss.boxes")
+        check_unread(recipe, "data.close_ups", "data.close_ups_size", "data.close_ups_seed")
         self.recipe = recipe
         self.section = section = recipe.data
         limit = recipe.limit

@@ -118,13 +118,13 @@ def protocols(connections: Connections) -> tuple[type[asyncio.Protocol], type[as
             super().data_received(data)
             self.fruitless = 0 if self.progress else self.fruitless + len(data)
             if self.fruitless > _MAX_HEAD_BYTES:
-                connections.on_refusal(TOO_LARGE)
-                self._end(Problem(431, f"The head of a request may have {_MAX_HEAD_BYTES} bytes."))
+                self._refuse(
+                    TOO_LARGE, Problem(431, f"The head of a request may have {_MAX_HEAD_BYTES} bytes.")
+                )
 
         def send_400_response(self, msg: str) -> None:
             self.progress = True  # nothing more will be parsed
-            connections.on_refusal(MALFORMED)
-            self._end(Problem(400, "This is no request of HTTP/1.1."))
+            self._refuse(MALFORMED, Problem(400, "This is no request of HTTP/1.1."))
 
         def on_message_begin(self) -> None:
             if self.timer is None:
@@ -170,14 +170,18 @@ def protocols(connections: Connections) -> tuple[type[asyncio.Protocol], type[as
                 self.timer = None
 
         def _too_slow(self) -> None:
-            if self.ended:
-                self.transport.close()
-                return
-            if self.refusal is None:
-                connections.on_refusal(TOO_SLOW)
             seconds = connections.head_seconds
             slow = Problem(408, f"The head of the request was not whole within {seconds:g} seconds.")
-            self._end(self.refusal or slow)
+            if self.ended:
+                self.transport.close()
+            elif self.refusal is not None:  # counted when it came
+                self._end(self.refusal)
+            else:
+                self._refuse(TOO_SLOW, slow)
+
+        def _refuse(self, reason: str, problem: Problem) -> None:
+            connections.on_refusal(reason)
+            self._end(problem)
 
         def _end(self, problem: Problem) -> None:
             """Answer and end. What still comes is read and dropped for a moment: closed over it, the connection would

@@ -25,13 +25,9 @@ _MODEL_LABELS = (
     "task", "name", "version", "architecture", "licence", "sha256", "engine", "device", "precision",
 )  # fmt: skip
 # Why a request, a stream or a connection was turned away: said where that is done, or by its status.
-QUEUE_FULL, NOT_READY, TOO_MANY_STREAMS = "queue_full", "not_ready", "too_many_streams"
-TOO_MANY_CONNECTIONS, TOO_SLOW, TOO_LARGE, MALFORMED = (
-    "too_many_connections",
-    "too_slow",
-    "too_large",
-    "malformed",
-)
+QUEUE_FULL, NOT_READY, MALFORMED = "queue_full", "not_ready", "malformed"
+TOO_MANY_STREAMS, TOO_MANY_CONNECTIONS = "too_many_streams", "too_many_connections"
+TOO_SLOW, TOO_LARGE = "too_slow", "too_large"
 REASONS = {401: "unauthorized", 403: "forbidden", 408: TOO_SLOW, 413: TOO_LARGE, 429: "rate_limited"}
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # a third of the page, and nobody reads it
@@ -66,14 +62,8 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
-        for reason in (
-            *REASONS.values(),
-            QUEUE_FULL,
-            NOT_READY,
-            TOO_MANY_STREAMS,
-            TOO_MANY_CONNECTIONS,
-            MALFORMED,
-        ):
+        unasked = QUEUE_FULL, NOT_READY, TOO_MANY_STREAMS, TOO_MANY_CONNECTIONS, MALFORMED
+        for reason in (*REASONS.values(), *unasked):
             self.rejected.labels(reason)  # so that a rate can be taken of the first one
         self.stage_seconds = Histogram(
             "handpose_stage_seconds",

@@ -265,7 +265,7 @@ class Tracker:
                 self._lose(track)
         for index in sorted(left):  # best first
             hand = hands[index]
-            if self._room > 0 and hand.presence >= present and hand.score >= least:
+            if self._room > 0 and hand.score >= least:
                 self._tracks.append(Track(self._next_id, hand, origin[id(hand)], now))
                 self._next_id += 1
 

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from training.datasets.photos import evenly_spaced
+
 Generator = np.random.Generator
 Image = NDArray[np.uint8]
 
@@ -51,9 +53,7 @@ class Backgrounds:
             if not found:
                 raise FileNotFoundError(f"{folder} holds no pictures")
             files += found
-        if limit is not None and limit < len(files):
-            files = [files[index * len(files) // limit] for index in range(limit)]
-        self.files = tuple(files)
+        self.files = tuple(evenly_spaced(files, limit))
         self.hand_free = frozenset(path.resolve() for path in hand_free)
         self.free_files = tuple(path for path in self.files if self._known_free(path))
 
