@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service.inference.pipeline import Pipeline
-from service.models.checkpoint import CARD, Card, write_card
+from service.models.checkpoint import CARD, Checkpoint, write_card
 from training.calibration import CalibrationError, Platt, Reliability, fit_platt, reliability
 from training.datasets.photos import photos_with_found_hands, photos_without_hands
 from training.datasets.synthetic import Backgrounds, render_scene
@@ -140,7 +140,7 @@ def _new_scenes(data: Mapping[str, Any], root: Path) -> Iterator[LabelledImage]:
 
 
 def write_calibration(
-    pose: Path, detector: Card, calibrations: Mapping[str, Sequence[Calibration]], command: str
+    pose: Path, detector: Checkpoint, calibrations: Mapping[str, Sequence[Calibration]], command: str
 ) -> None:
     """Store the map of the hand score in a pose checkpoint's card, for use with this detector.
 
@@ -152,7 +152,7 @@ def write_calibration(
         raise CalibrationError(fitted.why)
     card = json.loads((pose / CARD).read_text())
     card["score_calibration"] = {
-        "detector": f"{detector.name} {detector.version}",
+        "detector": detector.identity,
         "slope": round(fitted.platt.slope, 4),
         "offset": round(fitted.platt.offset, 4),
         "command": command,

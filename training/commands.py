@@ -67,19 +67,29 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from training.launch import launch, prepared
+    from training.launch import launch
     from training.paths import data_root
     from training.recipe import load_recipe
 
-    weights = [] if options.weights is None else [f"init = {json.dumps(options.weights, ensure_ascii=False)}"]
-    recipe = load_recipe(options.recipe, [*options.set, *weights])
-    recipe = prepared(recipe, options.weights, options.limit, options.precision)
+    recipe = load_recipe(options.recipe, recipe_changes(options), options.limit)
     folder = options.to or RUNS / (
         recipe.name if recipe.limit is None else f"{recipe.name}-limit-{recipe.limit}"
     )
     if (folder / "state.pt").exists() and not options.resume:
         raise CommandError(f"{folder} holds a run already: add --resume, or remove it")
     launch(recipe, data_root(options.data), RUNS / "rendered", folder, options.workers, options.device)
+
+
+def recipe_changes(options: argparse.Namespace) -> list[str]:
+    """Lines of TOML: what the options of `train` change in a recipe, the last word last."""
+    changes = list(options.set)
+    if options.weights is not None:
+        changes.append(f"init = {json.dumps(options.weights, ensure_ascii=False)}")
+    if options.weights == "none":  # nothing in it is worth keeping as it is
+        changes += ["frozen = 0", "freeze_norms = false"]
+    if options.precision is not None:
+        changes.append(f'precision = "{options.precision}"')
+    return changes
 
 
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
@@ -179,10 +189,10 @@ def _evaluate(options: argparse.Namespace) -> None:
         from training.calibrate import calibrate, print_calibrations, write_calibration
         from training.plots import draw_reliability, save
 
-        detector = Checkpoint.load(options.detector).card
+        detector = Checkpoint.load(options.detector)
         if options.write:  # what is stored is fitted to scores as they are without any
             pipeline.calibration = Calibration()
-        found = calibrate(pipeline, sets, detector.recipe, root)
+        found = calibrate(pipeline, sets, detector.card.recipe, root)
         if options.write:
             write_calibration(
                 options.pose, detector, found, "python -m training evaluate --calibration --write"

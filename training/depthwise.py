@@ -1,8 +1,8 @@
 """Depthwise convolutions that learn quickly on a CPU.
 
 The gradients of a depthwise convolution that come with torch take many times as long on a CPU as its forward pass: a
-quarter of a training step, and in bfloat16 four fifths (`benchmarks/training_step.py`). Here they are loops over
-channels, which compilers turn into vector instructions.
+quarter of a training step, and in bfloat16 four fifths (docs/decisions/0011, by `benchmarks/training_step.py`). Here
+they are loops over channels, which compilers turn into vector instructions.
 """
 
 from typing import Any

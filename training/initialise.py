@@ -69,12 +69,6 @@ def checkpoint_at(source: str) -> Checkpoint | None:
     return Checkpoint.load(folder) if (folder / CARD).is_file() else None
 
 
-def identity(checkpoint: Checkpoint) -> str:
-    """Its name, its version and the first digits of its weights' hash."""
-    card = checkpoint.card
-    return f"{card.name} {card.version} (sha256 {card.sha256[WEIGHTS][:12]})"
-
-
 def _blocks(state: Mapping[str, Tensor]) -> int:
     """How many blocks the encoder has."""
     return len({name.split(".")[2] for name in state if name.startswith("encoder.blocks.")})

@@ -5,37 +5,18 @@ from pathlib import Path
 
 import cv2
 import torch
-from pydantic import ValidationError
 
 from service.engines.base import EngineError
 from service.engines.torch import Placement, place
 from service.inference.cores import available_cores
 from service.models.checkpoint import Checkpoint
 from training import distributed
-from training.initialise import checkpoint_at, identity
+from training.initialise import checkpoint_at
 from training.loop import Run, TrainingError
-from training.recipe import Recipe, RecipeError
+from training.recipe import Recipe
 from training.tasks import create_task
 
 log = logging.getLogger(__name__)
-
-
-def prepared(recipe: Recipe, weights: str | None, limit: int | None, precision: str | None) -> Recipe:
-    """The recipe as the command line changes it; what is not None replaces the recipe's own.
-
-    weights: "none" also thaws what the recipe freezes, as there is nothing in it worth keeping.
-    Raises RecipeError if they do not go together.
-    """
-    try:
-        if weights is not None and weights != recipe.init:
-            recipe = recipe.changed(init=weights, init_remarks="")
-        if weights == "none":
-            recipe = recipe.changed(frozen=0, freeze_norms=False)
-        if precision is not None:
-            recipe = recipe.changed(precision=precision)
-        return recipe if limit is None else recipe.shortened(limit)
-    except ValidationError as error:
-        raise RecipeError(f"{recipe.name}: {error.errors()[0]['msg']}") from None
 
 
 def launch(
@@ -73,7 +54,7 @@ def _train(
     else:
         logging.getLogger("training").setLevel(logging.WARNING)
     start = checkpoint_at(recipe.init)
-    recipe = recipe.changed(init_checkpoint=identity(start) if start else "")
+    recipe = recipe.changed(init_checkpoint=start.identity if start else "")
     run = Run(create_task(recipe, data, cache), recipe, folder, workers, placement.device)
     if not run.resume() and start and distributed.process() == 0:
         _warn_of_the_same_name(recipe, start)

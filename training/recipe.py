@@ -239,9 +239,9 @@ class Recipe(_Section):
         )
 
 
-def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
+def load_recipe(path: Path, changes: Sequence[str] = (), limit: int | None = None) -> Recipe:
     """Read a recipe. changes: lines of TOML that replace what the file says, as `optimiser.rate = 2e-4`. Another `init`
-    without remarks of its own has none: those of the file are on something else.
+    without remarks of its own has none: those of the file are on something else. limit: as `Recipe.shortened` takes it.
 
     Raises RecipeError if the file is missing, no TOML, or a field is missing, unknown or wrong.
     """
@@ -262,7 +262,8 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     if content.get("init") != init and "init_remarks" not in fields:
         content["init_remarks"] = ""
     try:
-        return Recipe.model_validate(content)
+        recipe = Recipe.model_validate(content)
+        return recipe if limit is None else recipe.shortened(limit)
     except ValidationError as error:
         lines = [f"{'.'.join(str(p) for p in e['loc']) or 'recipe'}: {e['msg']}" for e in error.errors()]
         raise RecipeError(f"{path}: " + "; ".join(lines)) from None

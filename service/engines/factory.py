@@ -3,6 +3,7 @@
 What was asked for runs or the start fails: nothing falls back to another engine, device or precision.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from service.engines.torch import TorchDetector, TorchPose
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+log = logging.getLogger("service")
+
 _EXTRA = {"torch", "torchvision", "safetensors"}  # modules that come with it
 
 
@@ -74,9 +77,16 @@ def load_pair(detector: Path, pose: Path, runtime: Runtime | None = None) -> Pai
 
 
 def _calibration(detector: Checkpoint, pose: Checkpoint) -> Calibration:
-    """The pair's own; none for two that were not calibrated together."""
+    """The pair's own; none, with a warning, for two that were not calibrated together."""
     fitted = pose.card.score_calibration
-    if fitted is None or fitted.detector != f"{detector.card.name} {detector.card.version}":
+    if fitted is None or fitted.detector != detector.identity:
+        fitted_with = "" if fitted is None else f", but with {fitted.detector}"
+        log.warning(
+            "scores of hands are no probabilities: %s was not calibrated with %s%s",
+            pose.identity,
+            detector.identity,
+            fitted_with,
+        )
         return Calibration()
     return Calibration(fitted.slope, fitted.offset)
 

@@ -62,7 +62,7 @@ class Metric(_Strict):
 class ScoreCalibration(_Strict):
     """How the score of a hand becomes the probability that it is one: see `service.inference.calibration`.
 
-    detector: name and version of the detector that it was fitted with; with another one it does not hold.
+    detector: `Checkpoint.identity` of the detector that it was fitted with; with another one it does not hold.
     """
 
     detector: str
@@ -100,6 +100,11 @@ class Checkpoint:
 
     folder: Path
     card: Card
+
+    @property
+    def identity(self) -> str:
+        """Its name, its version and the first digits of its weights' hash, for people and to tell it from others."""
+        return f"{self.card.name} {self.card.version} (sha256 {self.card.sha256[WEIGHTS][:12]})"
 
     @property
     def graph(self) -> Path:

@@ -101,7 +101,7 @@ def test_listed_photos_without_hands_count_without_a_folder_of_them(
 def test_the_map_goes_into_the_card_and_is_served(root: Path, tmp_path: Path) -> None:
     weights = root / "service" / "weights"
     pose = shutil.copytree(weights / "pose", tmp_path / "pose")
-    detector = Checkpoint.load(weights / "detector").card
+    detector = Checkpoint.load(weights / "detector")
     photos = [p for _ in range(20) for p in (photo(9, 1, 0.6), photo(1, 9, 0.3))]
     calibrations = compare(score_samples(photos, 0.3), score_samples(photos, 0.3))
     write_calibration(pose, detector, {"photos": calibrations}, "fit it")
@@ -116,7 +116,7 @@ def test_the_map_goes_into_the_card_and_is_served(root: Path, tmp_path: Path) ->
 def test_what_could_not_be_fitted_is_not_written(root: Path, tmp_path: Path) -> None:
     pose = shutil.copytree(root / "service" / "weights" / "pose", tmp_path / "pose")
     before = (pose / CARD).read_bytes()
-    detector = Checkpoint.load(root / "service" / "weights" / "detector").card
+    detector = Checkpoint.load(root / "service" / "weights" / "detector")
     samples = score_samples([photo(3, 0, 0.6)], 0.3)
     with pytest.raises(CalibrationError, match="0 wrong"):
         write_calibration(pose, detector, {"photos": compare(samples, samples)}, "fit it")

@@ -1,6 +1,5 @@
 """The reference pair from its recipes to a service that answers, each step as a person would type it."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,9 @@ import torch
 from service.models.checkpoint import Checkpoint
 from tests.end_to_end.conftest import Server
 from tests.training.reference_recipes import RECIPES, small_detector, small_pose, write_toml
-from training.__main__ import main
+from training.__main__ import argument_parser, main
+from training.commands import recipe_changes
+from training.recipe import Recipe, RecipeError, load_recipe
 
 
 def run(*words: object) -> None:
@@ -122,21 +123,20 @@ def test_a_device_that_is_not_there_is_refused(
     assert "device=cuda: " in capsys.readouterr().err
 
 
-def test_weights_none_thaws_what_the_recipe_freezes() -> None:
-    from training.launch import prepared
-    from training.recipe import load_recipe
+def test_options_of_train_change_the_recipe() -> None:
+    def changed(*words: str) -> Recipe:
+        options = parser.parse_args(["train", path, *words])
+        return load_recipe(Path(path), recipe_changes(options), options.limit)
 
-    recipe = load_recipe(RECIPES / "reference-detector.toml")
-    changed = prepared(recipe, "none", 3, "float32")
-    assert (changed.init, changed.init_remarks, changed.frozen, changed.freeze_norms) == (
-        "none",
-        "",
-        0,
-        False,
-    )
-    assert (changed.precision, changed.limit, changed.phases[0].batch) == ("float32", 3, 3)
-    assert prepared(recipe, "here.pth", None, None).freeze_norms
-    assert prepared(recipe, None, None, None) == recipe
-    assert prepared(recipe, "here.pth", None, None).init_remarks == ""
-    assert prepared(recipe, recipe.init, None, None) == recipe  # nothing changed, so the remarks hold
-    assert json.dumps(changed.model_dump(mode="json"))
+    path, parser = str(RECIPES / "reference-detector.toml"), argument_parser()
+    recipe = load_recipe(Path(path))
+    assert changed() == recipe
+    assert changed("--weights", recipe.init) == recipe  # nothing changed, so the remarks hold
+    other = changed("--weights", "here.pth")
+    assert (other.init, other.init_remarks, other.freeze_norms) == ("here.pth", "", True)
+    bare = changed("--weights", "none", "--limit", "3", "--precision", "bfloat16")
+    assert (bare.init, bare.frozen, bare.freeze_norms) == ("none", 0, False)  # nothing to keep
+    assert (bare.precision, bare.limit, bare.phases[0].batch) == ("bfloat16", 3, 3)
+    assert changed("--set", 'precision="float16"', "--precision", "float32").precision == "float32"
+    with pytest.raises(RecipeError, match=r"reference-detector\.toml: .*limit"):
+        changed("--limit", "0")

@@ -204,9 +204,11 @@ def test_both_engines_serve_the_same_pipeline() -> None:
         assert second.reason == "engine=torch was asked for; device=cpu was asked for"
 
 
-def test_a_calibration_holds_for_the_pair_it_was_fitted_on(root: Path, tmp_path: Path) -> None:
+def test_a_calibration_holds_for_the_pair_it_was_fitted_on(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     weights = root / "service" / "weights"
-    detector = Checkpoint.load(weights / "detector").card
+    detector = Checkpoint.load(weights / "detector")
     folder = shutil.copytree(weights / "pose", tmp_path / "pose")
     card = json.loads((folder / CARD).read_text())
 
@@ -215,5 +217,11 @@ def test_a_calibration_holds_for_the_pair_it_was_fitted_on(root: Path, tmp_path:
         (folder / CARD).write_text(json.dumps({**card, "score_calibration": fitted if fitted_with else None}))
         return Pipeline.load(pose=folder).calibration
 
-    assert loaded(f"{detector.name} {detector.version}") == Calibration(3.0, -1.0)
-    assert loaded("another 1") == loaded(None) == Calibration()
+    assert loaded(detector.identity) == Calibration(3.0, -1.0)
+    assert not caplog.messages
+    # Another detector of the same name and version is another detector.
+    assert loaded(f"{detector.card.name} {detector.card.version} (sha256 0123456789ab)") == Calibration()
+    assert loaded(None) == Calibration()
+    first, second = caplog.messages
+    assert f"was not calibrated with {detector.identity}, but with default-detector" in first
+    assert second.endswith(f"was not calibrated with {detector.identity}")
