@@ -133,7 +133,8 @@ def photometric(image: Image, rng: np.random.Generator) -> Image:
     height, width = image.shape[:2]
     if rng.random() < 0.2:
         factor = rng.uniform(0.3, 0.8)
-        small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        reduced = max(1, round(width * factor)), max(1, round(height * factor))
+        small = cv2.resize(image, reduced, interpolation=cv2.INTER_AREA)
         image = cast(Image, cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
     if rng.random() < 0.12:
         image = cast(Image, cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.4)))
@@ -158,10 +159,10 @@ def photometric(image: Image, rng: np.random.Generator) -> Image:
 
 
 def _motion_kernel(rng: np.random.Generator) -> NDArray[np.float32]:
-    length = int(rng.integers(3, 10))
+    length = 2 * int(rng.integers(1, 5)) + 1  # odd: an even one would move the picture
     kernel = np.zeros((length, length), np.float32)
     kernel[length // 2] = 1.0
-    middle = length / 2 - 0.5
+    middle = length // 2
     turned = cv2.warpAffine(
         kernel, cv2.getRotationMatrix2D((middle, middle), rng.uniform(0, 180), 1.0), (length, length)
     )

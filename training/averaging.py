@@ -1,10 +1,10 @@
 """Several runs become one network: the mean of their weights.
 
-Runs that started from the same weights end close enough to each other for that, and the mean is often better than any
-of them: "model soups", Wortsman et al. 2022.
+Runs that started from the same weights, or one from what another ended with, end close enough to each other for that,
+and the mean is often better than any of them: "model soups", Wortsman et al. 2022.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ _SAME = ("task", "architecture", "input_size", "init", "fold_norms", "restore_no
 
 def load_run_weights(files: Sequence[Path]) -> dict[str, Any]:
     """What the training loop wrote: {"state", "samples", "recipe"}; of several files the mean of the weights, the sum
-    of the samples, and the first one's recipe, whose `init_remarks` name all runs.
+    of the samples, and the first one's recipe, whose `init_remarks` name all runs and what they started from, and whose
+    `data.sources` are those of all.
 
-    files: `best.pt` or `final.pt` of runs that started from the same weights; behind them also the checkpoint folder of
+    files: `best.pt` or `final.pt` of runs that belong together; behind them also the checkpoint folder of
     these weights, which pulls the mean back to where they came from (Wortsman et al. 2022, "Robust fine-tuning"). A
     file that is given twice weighs twice.
     Raises ValueError for files that the loop did not write, for runs that do not belong together, and for the folder
@@ -45,6 +46,9 @@ def load_run_weights(files: Sequence[Path]) -> dict[str, Any]:
             **recipe,
             "init_remarks": f"{first.init_remarks or first.init}; mean of {_told(runs, files)}",
         }
+        if "sources" in recipe["data"]:
+            sources = _sources(content["recipe"] for content in contents)
+            recipe["data"] = {**recipe["data"], "sources": sources}
     return {
         "state": _mean([content["state"] for content in contents]),
         "samples": sum(content["samples"] for content in runs.values()),
@@ -57,10 +61,19 @@ def _told(runs: Mapping[Path, dict[str, Any]], files: Sequence[Path]) -> str:
     each = []
     for file, content in runs.items():
         recipe = Recipe.model_validate(content["recipe"])
-        trained = f", seed {recipe.seed}, {content['samples']:,} samples"
+        start = f" from {recipe.init_checkpoint}" if recipe.init_checkpoint else ""
+        trained = f", seed {recipe.seed}, {content['samples']:,} samples{start}"
         times = f" ({files.count(file)} times)" if files.count(file) > 1 else ""
         each.append(recipe.name + (trained if content["samples"] else ", where they started") + times)
     return f"the weights of {'; '.join(each)}"
+
+
+def _sources(recipes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the data sections of all of them name, each once."""
+    found: list[dict[str, Any]] = []
+    for recipe in recipes:
+        found += [source for source in recipe["data"]["sources"] if source not in found]
+    return found
 
 
 def _load(file: Path) -> dict[str, Any]:

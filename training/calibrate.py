@@ -118,6 +118,7 @@ def calibrate(
     )
     presence = pipeline.thresholds.presence
     learnt = photos_with_found_hands(root, data["photos"], data.get("found_hands", ""))
+    learnt.entries = [e for e in learnt.entries if e.complete and not e.source.startswith(incomplete)]
     answers = ask(everything, thin_out(learnt, FIT_PHOTOS))
     negatives = photos_without_hands(root, data.get("negatives", ()), data.get("hand_free", ""))
     answers += [ask_one(everything, negatives[i], (), "negatives") for i in range(len(negatives))]

@@ -15,6 +15,10 @@ GREY = 127  # what serving pads pictures with
 _VISIBLE = 0.45
 _MIN_SIDE = 5.0
 LARGEST_SCALE = 2.6  # by how much a photo of a hand may grow
+# How far keypoints may lie outside of a box and the box reach beyond them, in shares of the keypoints' larger extent:
+# more is a mistake of the label, or a forearm.
+_MARGINS = -0.1, 0.2
+_OUTWARDS = np.array([[-1.0, 0.0], [0.0, -1.0], [1.0, 0.0], [0.0, 1.0]])  # from a box: left, up, right, down
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +76,7 @@ class Canvas:
         if not complete:
             self.unlabelled[y0:y1, x0:x1] = True
         for hand in picture.hands:
-            box = transform_box(hand, matrix) + np.array([x0, y0, x0, y0])
+            box = transform_box(hand, matrix, picture.image) + np.array([x0, y0, x0, y0])
             self.add(box, region, 0.15 if hand.loose_box else 1.0)
 
     def add(self, box: NDArray[np.float64], region: tuple[int, int, int, int], weight: float = 1.0) -> None:
@@ -93,23 +97,41 @@ def _draw(image: Image, matrix: NDArray[np.float64], onto: Image) -> None:
     cv2.warpAffine(image, matrix, size, dst=onto, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT)
 
 
-def transform_box(hand: HandLabel, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+def transform_box(hand: HandLabel, matrix: NDArray[np.float64], image: Image) -> NDArray[np.float64]:
     """The tight box (4,) x0, y0, x1, y1 of a hand after an affine change.
 
-    With keypoints: around the moved keypoints, with the margin the label's box has around them. Without: around the
-    moved ellipse that fills the label's box, which grows less under rotation than the box's corners would.
+    image: (H, W, 3), whose hand it is. With keypoints: around those, moved, with the margins that the label's box has
+    around them; what the image cuts off stays cut off. Without: around the moved ellipse that fills the label's box,
+    which grows less under rotation than the box's corners would.
     """
     low, high = hand.box[:2], hand.box[:2] + hand.box[2:]
     linear = matrix[:, :2]
     if hand.keypoints is not None and (hand.labelled is None or hand.labelled.all()):
-        moved = transform(hand.keypoints, matrix)
-        tip, base = hand.keypoints.min(0), hand.keypoints.max(0)
-        margin = float(np.concatenate([tip - low, high - base]).mean())
-        margin = float(np.clip(margin, 0, 0.2 * (base - tip).max())) * math.sqrt(abs(np.linalg.det(linear)))
-        return np.concatenate([moved.min(0) - margin, moved.max(0) + margin])
+        points = np.clip(hand.keypoints, 0, image.shape[1::-1])
+        margins = _margins(np.concatenate([low, high]), points, _OUTWARDS @ linear)
+        moved = transform(points, matrix)
+        return np.concatenate([moved.min(0) - margins[:2], moved.max(0) + margins[2:]])
     centre = transform((low + high) / 2, matrix)
     reach = np.sqrt((linear**2) @ (((high - low) / 2) ** 2))
     return np.concatenate([centre - reach, centre + reach])
+
+
+def _margins(
+    box: NDArray[np.float64], points: NDArray[np.float32], directions: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(N,) how far a box reaches beyond the points in it, along directions that may lie between those of its sides,
+    times the directions' lengths.
+
+    box: (4,) x0, y0, x1, y1. points: (K, 2). directions: (N, 2).
+    """
+    low, high = points.min(0), points.max(0)
+    before, behind = low - box[:2], box[2:] - high
+    least, most = (share * float((high - low).max()) for share in _MARGINS)
+    sides = np.clip(
+        np.where(directions < 0, before, behind), least, most
+    )  # of which the direction has something
+    lengths = np.linalg.norm(directions, axis=1)
+    return np.asarray((sides * directions**2).sum(1) / lengths)
 
 
 def photo_matrix(

@@ -59,7 +59,7 @@ def cut_out_hand(
     within = np.zeros((size, size), np.float32)
     cv2.fillConvexPoly(within, corners.round().astype(np.int32), 1.0)
     moved = warp(photo.image, matrix, size, replicate=True)  # no black at the edge of what is within
-    return CutOut(moved, mask * within, transform_box(hand, matrix))
+    return CutOut(moved, mask * within, transform_box(hand, matrix, photo.image))
 
 
 def _hand_mask(points: NDArray[np.float64], size: int, rng: np.random.Generator) -> NDArray[np.float32]:

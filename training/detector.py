@@ -12,7 +12,14 @@ from torch import Tensor, nn
 from service.models.detector import STRIDE, HandDetector
 from training.augment import photometric, square_crop_matrix
 from training.canvas import Canvas, Target, cut_out, mosaic, photo_matrix
-from training.checks import check_loss, check_share, check_unread, warn_of_unknown_sources
+from training.checks import (
+    check_apart,
+    check_found,
+    check_loss,
+    check_share,
+    check_unread,
+    warn_of_unknown_sources,
+)
 from training.cutouts import can_be_cut_out, cut_out_hand, paste, paste_shape
 from training.datasets.coco import CocoHands
 from training.datasets.photos import (
@@ -71,6 +78,10 @@ class DetectorTask:
             FalseHands(data, section.false_hands, recipe.limit) if section.false_hands else None
         )
         self.behind = PhotoFolder(*(data / name for name in section.backgrounds), exclude=held_out)
+        check_found(recipe, "photos", self.photos, "single", "mosaic", "pasted")
+        check_found(recipe, "negatives and hand_free photos", self.negatives, "mosaic", "pasted", "empty")
+        check_found(recipe, "backgrounds", self.behind, "pasted")
+        check_apart(recipe, data, photos, self.negatives, self.false_hands)
         self.scenes: LabelledImages = ()
         self.close_ups: LabelledImages = ()
         around = partial(Backgrounds.of_training, data, section.backgrounds, section.negatives)
@@ -106,7 +117,8 @@ class DetectorTask:
 
     def _photo(self, rng: np.random.Generator) -> tuple[LabelledImage, bool]:
         picture = self.photos[int(rng.choice(len(self.photos), p=self.photo_weights))]
-        return picture, not picture.source.startswith(tuple(self.section.incomplete_sources))
+        known = not picture.source.startswith(tuple(self.section.incomplete_sources))
+        return picture, known and picture.complete
 
     def _single(self, rng: np.random.Generator, size: int) -> Canvas:
         canvas = Canvas.blank(size, rng)

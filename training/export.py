@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from service.engines.base import Poses
 from service.engines.onnx import OnnxDetector, OnnxPose
 from service.inference.geometry import STRIDE, Pyramid, letterbox
 from service.models.architectures import has_graph
@@ -34,6 +35,7 @@ from training.reference_export import export_reference
 
 # The largest difference between ONNX and torch that is still the same network, in input pixels.
 MAX_DIFFERENCE = 0.1
+MAX_SCORE_DIFFERENCE = 0.01  # of scores and probabilities
 
 _COMMAND = "python -m training evaluate"
 
@@ -125,28 +127,51 @@ def export(
 def compare(network: HandDetector | HandPose, checkpoint: Checkpoint, pictures: NDArray[np.uint8]) -> float:
     """The largest difference between torch and ONNX in input pixels, over confident keypoints or boxes.
 
-    Raises ExportError if it is more than `MAX_DIFFERENCE`.
+    Raises ExportError if it is more than `MAX_DIFFERENCE`, if depth differs by more than that or if a score does by
+    more than `MAX_SCORE_DIFFERENCE`.
     """
     with torch.inference_mode():
         if isinstance(network, HandDetector):
-            engine = OnnxDetector(checkpoint)
-            differences = []
-            for images in (
-                pictures,
-                np.ascontiguousarray(pictures[:, STRIDE:-STRIDE]),
-            ):  # a square, and wider than high
-                boxes, scores = network.detect(torch.from_numpy(images))
-                sure = scores.numpy() > 0.3
-                differences.append(np.abs(boxes.numpy() - engine(images).boxes)[sure])
-            difference = np.concatenate(differences)
+            differences, scores = _compare_detectors(network, OnnxDetector(checkpoint), pictures)
         else:
-            keypoints, scores, *_ = network.estimate(torch.from_numpy(pictures))
-            poses = OnnxPose(checkpoint)(pictures)
-            sure = scores.numpy() > 0.5  # below, two places may be nearly as likely
-            difference = np.abs(keypoints.numpy() - poses.keypoints)[sure]
-    if difference.size == 0:
+            differences, scores = _compare_poses(network, OnnxPose(checkpoint), pictures)
+    if differences.size == 0:
         raise ExportError("nothing was found in the pictures to compare on")
-    worst = float(difference.max())
+    worst = float(differences.max())
     if not worst <= MAX_DIFFERENCE:
         raise ExportError(f"ONNX and torch differ by {worst:.3f} px, {MAX_DIFFERENCE} px are allowed")
+    if not scores.max() <= MAX_SCORE_DIFFERENCE:
+        raise ExportError(
+            f"scores of ONNX and torch differ by {scores.max():.4f}, {MAX_SCORE_DIFFERENCE} is allowed"
+        )
     return worst
+
+
+def _compare_detectors(
+    network: HandDetector, engine: OnnxDetector, pictures: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """How far sure boxes and all scores are apart."""
+    boxes, scores = [], []
+    # A square, and wider than high.
+    for images in (pictures, np.ascontiguousarray(pictures[:, STRIDE:-STRIDE])):
+        theirs = engine(images)
+        ours, sure = (output.numpy() for output in network.detect(torch.from_numpy(images)))
+        boxes.append(np.abs(ours - theirs.boxes)[sure > 0.3])
+        scores.append(np.abs(sure - theirs.scores).ravel())
+    return np.concatenate(boxes), np.concatenate(scores)
+
+
+def _compare_poses(
+    network: HandPose, engine: OnnxPose, pictures: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """How far sure keypoints and all depths, and all scores and probabilities, are apart."""
+    ours = Poses(*(output.numpy() for output in network.estimate(torch.from_numpy(pictures))))
+    theirs = engine(pictures)
+    assert ours.depth is not None
+    assert theirs.depth is not None
+    sure = ours.scores > 0.5  # below, two places may be nearly as likely, and the score is of either
+    far = np.abs(ours.keypoints - theirs.keypoints)[sure].ravel()
+    if far.size:
+        far = np.concatenate([far, np.abs(ours.depth - theirs.depth).ravel()])
+    scores = [(ours.scores - theirs.scores)[sure], ours.hand - theirs.hand, ours.right - theirs.right]
+    return far, np.abs(np.concatenate(scores))

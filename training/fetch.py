@@ -32,7 +32,7 @@ from training.download import (
     recorded_sha256,
     sha256,
 )
-from training.unpack import unpack
+from training.unpack import UnpackError, unpack
 
 _ZIP = b"PK"
 
@@ -88,8 +88,13 @@ def fetch(
             candidates = [addresses[archive.file]] if archive.file in addresses else list(archive.urls)
             wanted = expected.get(archive.file, archive.sha256)
             _get(archive, candidates, to / archive.file, wanted, console, attempts, pause)
-            with _bar(console, f"unpacking {archive.file}") as progress:
-                count = unpack(to / archive.file, folder, archive.holds, progress)
+            try:
+                with _bar(console, f"unpacking {archive.file}") as progress:
+                    count = unpack(to / archive.file, folder, archive.holds, progress)
+            except UnpackError as error:
+                if wanted is None:  # then the checksum on record is that of the damaged file itself
+                    record_of(to / archive.file).unlink(missing_ok=True)
+                raise UnpackError(f"{error}; remove {to / archive.file} to download it again") from None
             _say(console, f"{folder} has {count:,} files; {to / archive.file} may be removed now")
     return [to / archive.folder for archive in source.archives]
 

@@ -53,7 +53,9 @@ def write_graph(network: HandDetector | HandPose, path: Path, pictures: NDArray[
         warnings.simplefilter("ignore")
         torch.onnx.export(
             _Served(network),
-            (torch.from_numpy(pictures[:2]),),
+            (
+                torch.from_numpy(np.resize(pictures, (2, *pictures.shape[1:]))),
+            ),  # of one, its batch would be fixed
             path,
             input_names=[inputs],
             output_names=outputs,

@@ -27,7 +27,14 @@ from training.augment import (
     warp,
 )
 from training.batched.windows import UNKNOWN
-from training.checks import check_loss, check_share, check_unread, warn_of_unknown_sources
+from training.checks import (
+    check_apart,
+    check_found,
+    check_loss,
+    check_share,
+    check_unread,
+    warn_of_unknown_sources,
+)
 from training.datasets.coco import CocoHands
 from training.datasets.photos import (
     FalseHands,
@@ -90,11 +97,19 @@ class PoseTask:
         ]
         self.boxed = evenly_spaced(boxed, limit)
         incomplete = tuple(section.incomplete_sources)
-        complete = [i for i, e in enumerate(photos.entries) if not e.source.startswith(incomplete)]
+        complete = [
+            i for i, e in enumerate(photos.entries) if e.complete and not e.source.startswith(incomplete)
+        ]
         self.complete = evenly_spaced(complete, limit)
         self.negatives = photos_without_hands(data, section.negatives, section.hand_free, limit)
         self.false_hands = FalseHands(data, section.false_hands, limit) if section.false_hands else None
-        self.own: LabelledImages = OwnLabels(data, section.own_labels, limit) if section.own_labels else ()
+        own = OwnLabels(data, section.own_labels, limit) if section.own_labels else None
+        self.own: LabelledImages = own or ()
+        check_found(recipe, "photos with keypoints", self.posed, "photo")
+        check_found(recipe, "labels of own_labels", self.own, "own")
+        check_found(recipe, "hands that have a box alone", self.boxed, "boxed")
+        check_found(recipe, "negatives and hand_free photos", self.negatives, "photo", "own", "empty")
+        check_apart(recipe, data, photos, self.negatives, own, self.false_hands)
         self.rendered: LabelledImages = ()
         if section.share.get("rendered"):
             folders = [data / name for name in (*section.backgrounds, *section.negatives)]

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
@@ -89,6 +89,13 @@ class DataSection(_Section):
             raise ValueError(f"share sums to {sum(self.share.values()):g}, not 1")
         return self
 
+    @model_validator(mode="after")
+    def _validation_files_are_told_apart(self) -> "DataSection":
+        names = [PurePath(name).stem for name in self.validation]
+        if len(set(names)) < len(names):
+            raise ValueError(f"validation files are told by their names, which must differ: {names}")
+        return self
+
 
 class EgoHandsSection(_Section):
     """The reference detector's data: whole frames of EgoHands, split by video."""
@@ -140,6 +147,12 @@ class OptimiserSection(_Section):
     clip: float = Field(5.0, gt=0)  # largest norm of the gradients
     ema: float = Field(0.998, ge=0, lt=1)  # decay of the averaged weights; 0: no average
 
+    @model_validator(mode="after")
+    def _momentum_is_used(self) -> "OptimiserSection":
+        if self.kind != "sgd" and self.momentum != type(self).model_fields["momentum"].default:
+            raise ValueError(f"momentum: {self.kind} has none")
+        return self
+
 
 class LossSection(_Section):
     """Weights of the parts of the loss; the task says which it has."""
@@ -162,7 +175,7 @@ class Recipe(_Section):
     init_remarks: str = ""
     # Set when a run starts: name, version and sha256 of the checkpoint folder that `init` named then, for the card.
     init_checkpoint: str = ""
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     # How long the run is: one of the two. An epoch shows every training picture once.
     steps: int | None = Field(None, ge=1)
     epochs: int | None = Field(None, ge=1)

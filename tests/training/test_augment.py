@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from training.augment import occlude, photometric, square_crop_matrix, stretched, transform, warp
+from training.augment import (
+    _motion_kernel,
+    occlude,
+    photometric,
+    square_crop_matrix,
+    stretched,
+    transform,
+    warp,
+)
 
 
 def dot(x: float, y: float, size: int = 200) -> np.ndarray:
@@ -65,3 +73,21 @@ def test_photometric_changes_pixels_not_the_shape_and_repeats_by_seed() -> None:
     assert all(c.shape == image.shape and c.dtype == np.uint8 for c in changed)
     assert all(not np.array_equal(c, image) for c in changed)
     assert np.array_equal(changed[3], again)
+
+
+def test_motion_moves_nothing() -> None:
+    for seed in range(20):
+        kernel = _motion_kernel(np.random.default_rng(seed))
+        assert kernel.sum() == pytest.approx(1, abs=1e-4)
+        rows, columns = np.mgrid[: len(kernel), : len(kernel)] - len(kernel) // 2
+        assert ((kernel * rows).sum(), (kernel * columns).sum()) == pytest.approx((0, 0), abs=0.05)
+
+
+def test_photometric_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer pixels, in particular."""
+    ramp = np.repeat(np.linspace(0, 255, 128).astype(np.uint8)[None, :, None], 128, 0).repeat(3, 2)
+    monkeypatch.setattr("training.augment._tone", lambda image, rng: image)
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        changed = photometric(ramp, rng).astype(float)[20:-20, 20:-20]
+        assert abs((changed - ramp[20:-20, 20:-20]).mean()) < 0.9, seed

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from training.averaging import load_run_weights
-from training.recipe import Recipe, load_recipe
+from training.recipe import DataSection, Recipe, load_recipe
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 
@@ -46,6 +46,20 @@ def test_two_runs_become_their_mean(recipe: Recipe, tmp_path: Path) -> None:
     assert (
         f"{recipe.name}, seed {recipe.seed}, 3,200 samples; second, seed 99, 640 samples" in made.init_remarks
     )
+
+
+def test_the_card_tells_every_start_and_every_source(recipe: Recipe, tmp_path: Path) -> None:
+    data = recipe.data.model_dump(mode="json")
+    more = {**data, "sources": [*data["sources"][:1], {"name": "my hands", "licence": "mine"}]}
+    files = [
+        write(tmp_path / "a.pt", recipe.changed(init_checkpoint="pose 6 (sha256 aa)"), 1.0, 64),
+        write(tmp_path / "b.pt", recipe.changed(init_checkpoint="pose 7 (sha256 bb)", data=more), 4.0, 64),
+    ]
+    made = Recipe.model_validate(load_run_weights(files)["recipe"])
+    assert isinstance(made.data, DataSection)
+    assert [dict(s) for s in made.data.sources] == [*data["sources"], {"name": "my hands", "licence": "mine"}]
+    assert "64 samples from pose 6 (sha256 aa); " in made.init_remarks
+    assert made.init_remarks.endswith("64 samples from pose 7 (sha256 bb)")
 
 
 def test_a_file_given_twice_weighs_twice_and_counts_once(recipe: Recipe, tmp_path: Path) -> None:

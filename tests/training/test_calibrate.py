@@ -71,7 +71,9 @@ def test_a_pair_is_calibrated_on_the_photos_its_recipe_names(root: Path, tmp_pat
     least = photos.photos.entries[int(np.argmin(best))].path
     # The photo whose hand is the least sure is said to show none: what is found there is wrong.
     content = json.loads((folder / "labels.json").read_text())
-    content["images"] = [image for image in content["images"] if image["file_name"] != least.name]
+    (left_out,) = (image for image in content["images"] if image["file_name"] == least.name)
+    content["images"].remove(left_out)
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] != left_out["id"]]
     for image in content["images"]:
         image["file_name"] = str(folder / image["file_name"])
     (tmp_path / "labels.json").write_text(json.dumps(content))

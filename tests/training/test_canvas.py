@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
 
-from training.augment import square_crop_matrix
+from service.inference.geometry import overlaps
+from training.augment import square_crop_matrix, transform
 from training.canvas import Canvas, mosaic, photo_matrix, transform_box
+from training.datasets.synthetic.casting import draw_single
+from training.datasets.synthetic.stage import draw_rotation, framed_view, hand_box, project
 from training.datasets.types import HandLabel, LabelledImage
 from training.detector import targets_of
 
@@ -35,8 +38,62 @@ def test_a_rotated_hand_with_keypoints_keeps_its_margin() -> None:
     angles = np.linspace(0, 2 * np.pi, 21)
     keypoints = np.stack([50 + 20 * np.cos(angles), 50 + 20 * np.sin(angles)], 1).astype(np.float32)
     hand = HandLabel(np.array([28, 28, 44, 44], np.float32), keypoints)
-    box = transform_box(hand, square_crop_matrix(np.array([50.0, 50.0]), 100, 100, angle=0.7))
+    image = np.zeros((100, 100, 3), np.uint8)
+    box = transform_box(hand, square_crop_matrix(np.array([50.0, 50.0]), 100, 100, angle=0.7), image)
     assert box.tolist() == pytest.approx([28, 28, 72, 72], abs=0.6)  # a ring looks the same from every side
+
+
+def uneven() -> HandLabel:
+    """A hand whose box reaches beyond the keypoints by 2 on the left, 4 above, 6 on the right, 8 below."""
+    x, y = np.meshgrid(np.linspace(20, 60, 7), np.linspace(30, 70, 3))
+    return HandLabel(
+        np.array([18, 26, 48, 52], np.float32), np.stack([x, y], 2).reshape(21, 2).astype(np.float32)
+    )
+
+
+@pytest.mark.parametrize(
+    ("matrix", "expected"),
+    [
+        ([[1, 0, 0], [0, 1, 0]], [18, 26, 66, 78]),
+        ([[2, 0, 5], [0, 2, -5]], [41, 47, 137, 151]),
+        ([[-1, 0, 100], [0, 1, 0]], [34, 26, 82, 78]),  # mirrored
+        ([[0, -1, 100], [1, 0, 0]], [22, 18, 74, 66]),  # a quarter turn
+        ([[2, 0, 0], [0, 0.5, 0]], [36, 13, 132, 39]),  # stretched
+    ],
+)
+def test_each_side_of_a_box_keeps_its_margin(matrix: list[list[float]], expected: list[float]) -> None:
+    box = transform_box(uneven(), np.array(matrix, float), np.zeros((100, 100, 3), np.uint8))
+    assert box.tolist() == pytest.approx(expected, abs=1e-4)
+
+
+def test_what_the_picture_cuts_off_stays_cut_off() -> None:
+    hand = uneven()
+    cut = HandLabel(np.array([18, 26, 32, 52], np.float32), hand.keypoints)  # the picture ends at 50
+    box = transform_box(cut, np.array([[-1.0, 0, 50], [0, 1, 0]]), np.zeros((100, 50, 3), np.uint8))
+    assert box.tolist() == pytest.approx([0, 26, 32, 78], abs=1e-4)
+
+
+def test_rendered_hands_turned_a_little_have_tight_boxes() -> None:
+    """Within a few per cent of the boxes around what was rendered, turned and mirrored with it."""
+    rng = np.random.default_rng(0)
+    image = np.zeros((320, 320, 3), np.uint8)
+    shared = []
+    for _ in range(40):
+        stage = draw_single(rng, 0)
+        view = framed_view(stage, 0, draw_rotation(rng, "any"), 4.0, 150, np.array([160.0, 160.0]), 0.0)
+        (seen,) = project(stage, view).hands
+        hand = HandLabel(hand_box(seen), seen.keypoints[:, :2].astype(np.float32))
+        matrix = square_crop_matrix(
+            np.array([160.0, 160.0]), 300, 256, rng.normal(0, 0.12), rng.random() < 0.5
+        )
+        outline = transform(seen.outline[:, :2], matrix)
+        exact = np.concatenate([outline.min(0), outline.max(0) - outline.min(0)])
+        low, high = np.split(transform_box(hand, matrix, image), 2)
+        shared.append(
+            overlaps(np.concatenate([low, high]), np.concatenate([exact[:2], exact[:2] + exact[2:]])[None])[0]
+        )
+    assert np.mean(shared) > 0.95
+    assert np.min(shared) > 0.75
 
 
 def test_a_hand_cut_off_by_the_edge_is_neither_hand_nor_background() -> None:

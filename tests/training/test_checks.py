@@ -1,13 +1,15 @@
 """Recipes that say something which would come to nothing."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.training.reference_recipes import RECIPES, small_detector, small_pose
 from training.checks import warn_of_unknown_sources
 from training.datasets.coco import CocoHands
-from training.recipe import DataSection, RecipeError, load_recipe
+from training.recipe import DataSection, Recipe, RecipeError, load_recipe
 from training.tasks import create_task
 
 
@@ -33,9 +35,71 @@ def test_a_field_that_does_nothing_is_refused(tmp_path: Path, task: str, change:
         create_task(recipe, tmp_path, tmp_path)
 
 
+@pytest.fixture
+def few(root: Path, tmp_path: Path) -> Path:
+    """A data folder: a few photos in `own`, the same in `held`, and one in `free`."""
+    for name in ("own", "held"):
+        shutil.copytree(root / "tests" / "photos", tmp_path / name)
+    (tmp_path / "free").mkdir()
+    shutil.copy(root / "tests" / "photos" / "rendered_005.jpg", tmp_path / "free")
+    return tmp_path
+
+
+def of_few(task: str, kind: str, **data: Any) -> Recipe:
+    """A recipe whose samples are all of one kind. data: other fields of the section."""
+    section = {"photos": ["own/labels.json"], "validation": ["held/labels.json"], "negatives": ["free"]}
+    recipe = load_recipe(RECIPES / f"default-{task}.toml")
+    return recipe.changed(data={**section, "share": {kind: 1.0}, **data})
+
+
+def test_what_is_judged_on_is_not_trained_on(few: Path) -> None:
+    for task, kind in (("detector", "single"), ("pose", "photo")):
+        create_task(of_few(task, kind), few, few)
+        with pytest.raises(RecipeError, match=r"4 photos of own/\.\./own/labels\.json would be trained on"):
+            create_task(of_few(task, kind, validation=["own/../own/labels.json"]), few, few)
+        with pytest.raises(
+            RecipeError, match=r"4 photos of held/labels\.json .* as .*/held/rendered_005\.jpg"
+        ):
+            create_task(of_few(task, kind, negatives=["free", "held"]), few, few)
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "data", "message"),
+    [
+        ("pose", "own", {}, "samples own are made of labels of own_labels"),
+        ("pose", "photo", {"photos": []}, "samples photo are made of photos with keypoints"),
+        ("pose", "photo", {"negatives": []}, "samples photo are made of negatives and hand_free photos"),
+        ("pose", "boxed", {}, "samples boxed are made of hands that have a box alone"),
+        ("detector", "single", {"photos": []}, "samples single are made of photos"),
+        ("detector", "empty", {"negatives": []}, "samples empty are made of negatives"),
+        ("detector", "pasted", {}, "samples pasted are made of backgrounds"),
+    ],
+)
+def test_samples_that_cannot_be_made_are_refused(
+    few: Path, task: str, kind: str, data: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        create_task(of_few(task, kind, **data), few, few)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("seed=-1", "seed: "),
+        ("optimiser.momentum=0.5", "momentum: adamw has none"),
+        ('data.validation=["a/val.json", "b/val.json"]', "must differ"),
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused(change: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(RECIPES / "default-pose.toml", [change])
+
+
 def test_a_field_that_the_reference_pair_does_not_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="restore_norms: training a detector network fasterrcnn"):
         create_task(small_detector(restore_norms=True), tmp_path, tmp_path)
+    with pytest.raises(RecipeError, match="fold_norms: training a detector network fasterrcnn"):
+        create_task(small_detector(fold_norms=True), tmp_path, tmp_path)
     with pytest.raises(RecipeError, match="frozen: training a pose network unet"):
         create_task(small_pose(frozen=2), tmp_path, tmp_path)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from service.engines.base import Poses
 from service.engines.onnx import OnnxDetector, OnnxPose
 from service.inference.geometry import Pyramid, letterbox
 from service.models.checkpoint import Checkpoint, CheckpointError, write_card
@@ -68,6 +69,16 @@ def test_a_network_is_written_read_and_agrees(
     ours, theirs = torch_pose(network)(crops), OnnxPose(checkpoint)(crops)
     assert theirs.hand == pytest.approx(ours.hand, abs=1e-3)
     assert theirs.right == pytest.approx(ours.right, abs=1e-3)
+
+    class Wrong(OnnxPose):
+        def __call__(self, crops: np.ndarray) -> Poses:
+            poses = super().__call__(crops)
+            return replace(poses, right=1 - poses.right)
+
+    with monkeypatch.context() as other:
+        other.setattr("training.export.OnnxPose", Wrong)
+        with pytest.raises(ExportError, match="scores of ONNX and torch differ by"):
+            compare(network, checkpoint, crops)
 
     # A network that is not the one in the graph is noticed, and leaves the folder as it was.
     card = (checkpoint.folder / "card.json").read_text()

@@ -149,6 +149,20 @@ def test_a_checksum_that_was_asked_for_must_be_met(server, archive, tmp_path, co
     assert f"sha256 {digest}, as expected" in said(console)
 
 
+def test_a_damaged_archive_can_be_removed_and_comes_again(server, archive, tmp_path, console):
+    server.content, server.length, server.validators = (
+        archive[:-200],
+        False,
+        False,
+    )  # nothing says that more should come
+    with pytest.raises(UnpackError, match=r"damaged .*; remove .*egohands_data\.zip to download it again"):
+        get(server, tmp_path, console)
+    (tmp_path / "egohands_data.zip").unlink()
+    server.content = archive
+    (folder,) = get(server, tmp_path, console)
+    assert len(EgoHands(folder)) == 2
+
+
 def test_an_archive_that_climbs_out_of_its_folder_is_refused(server, tmp_path, console):
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w") as content:

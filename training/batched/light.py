@@ -55,7 +55,8 @@ def _each(draw: Draw, count: int, low: float, high: float, channels: int = 1) ->
 
 def _reduce(pictures: Tensor, factor: float) -> Tensor:
     size = pictures.shape[2]
-    small = F.interpolate(pictures, scale_factor=factor, mode="bilinear", antialias=True)
+    reduced = round(size * factor)  # by its size, as a factor would move what is in it
+    small = F.interpolate(pictures, (reduced, reduced), mode="bilinear", antialias=True)
     return F.interpolate(small, (size, size), mode="bilinear")
 
 

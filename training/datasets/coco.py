@@ -1,14 +1,17 @@
 """COCO keypoint files of hands, so that anyone can train on their own labels.
 
 A file lists `images` (`id`, `file_name` relative to the file) and `annotations` (`image_id`, `bbox` as x, y, width,
-height). Read besides, if present: image `source` and `group` (person or collection), annotation `keypoints` (21 × x, y,
-v with v = 0 not labelled, 1 hidden, 2 visible; where all are 0 the hand has a box alone), `handedness` ("left" or
-"right", anatomical, as seen in an unmirrored picture), `box_source` ("human-loose": larger than tight) and `iscrowd`.
+height in pixels of the upright picture, EXIF applied). Read besides, if present: image `width` and `height`, which the
+picture must have then, `source` and `group` (person or collection), annotation `keypoints` (21 × x, y, v with v = 0 not
+labelled, 1 hidden, 2 visible; where all are 0 the hand has a box alone), `handedness` ("left" or "right", anatomical,
+as seen in an unmirrored picture), `box_source` ("human-loose": larger than tight) and `iscrowd`: hands that are not
+labelled one by one, so that nothing in the picture may be taken for "no hand".
 """
 
 import json
+import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,19 +32,24 @@ class DatasetError(ValueError):
 
 @dataclass(frozen=True)
 class CocoEntry:
-    """A photo that is not decoded yet, and its hands."""
+    """A photo that is not decoded yet, and its hands.
+
+    complete: False where hands in it are not labelled. size: width and height in pixels, None if the file does not say.
+    """
 
     path: Path
     hands: tuple[HandLabel, ...]
     source: str = ""
     group: str = ""
+    complete: bool = True
+    size: tuple[int, int] | None = None
 
 
 class CocoHands:
     """The images of one or more COCO keypoint files, read from disk when asked for.
 
     Raises DatasetError for a file that is no COCO keypoint file, an annotation of the wrong shape, or an image that
-    is listed but missing (when it is read).
+    is listed but missing, or has another size than the file says (when it is read).
     """
 
     def __init__(self, *files: Path) -> None:
@@ -52,9 +60,19 @@ class CocoHands:
     def __len__(self) -> int:
         return len(self.entries)
 
+    @property
+    def paths(self) -> list[Path]:
+        return [entry.path for entry in self.entries]
+
     def __getitem__(self, index: int) -> LabelledImage:
         entry = self.entries[index]
-        return LabelledImage(read_rgb(entry.path), entry.hands, True, entry.source, entry.group)
+        image = read_rgb(entry.path)
+        height, width = image.shape[:2]
+        if entry.size not in (None, (width, height)):
+            raise DatasetError(
+                f"{entry.path} has {width} × {height} pixels upright, its labels are for {entry.size}"
+            )
+        return LabelledImage(image, entry.hands, entry.complete, entry.source, entry.group)
 
     def weights(
         self, power: float = 0.5, of_source: Mapping[str, float] | None = None
@@ -83,37 +101,62 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 def _read(file: Path) -> list[CocoEntry]:
     try:
         content: dict[str, Any] = json.loads(file.read_text())
-        images, annotations = content["images"], content["annotations"]
+        images = {image["id"]: (image, image["file_name"]) for image in content["images"]}
+        labels: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+        for annotation in content["annotations"]:
+            labels[annotation["image_id"]].append(annotation)
     except FileNotFoundError:
         raise DatasetError(f"{file} does not exist") from None
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{file} is no COCO keypoint file: {error!r}") from None
-    by_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for annotation in annotations:
-        if not annotation.get("iscrowd"):
-            by_image[annotation["image_id"]].append(annotation)
-    entries = []
-    for image in images:
-        labels = (_label(a, file) for a in by_image[image["id"]])
-        largest_first = sorted(labels, key=lambda hand: -float(hand.box[2] * hand.box[3]))
-        hands: list[HandLabel] = []
-        for hand in largest_first:
-            if all(_overlap(hand.box, other.box) <= _NESTED for other in hands):
-                hands.append(hand)
-        source = str(image.get("source", file.stem))
-        entries.append(
-            CocoEntry(file.parent / image["file_name"], tuple(hands), source, str(image.get("group", "")))
-        )
-    return entries
+    if len(images) < len(content["images"]):
+        raise DatasetError(f"{file}: two images have the same id")
+    if strange := labels.keys() - images.keys():
+        number = labels[strange.pop()][0].get("id")
+        raise DatasetError(f"{file}: annotation {number} is of no image in the file")
+    return [_entry(image, str(name), labels[number], file) for number, (image, name) in images.items()]
 
 
-def _label(annotation: dict[str, Any], file: Path) -> HandLabel:
-    where = f"{file}: annotation {annotation.get('id')}"
-    box = np.array(annotation.get("bbox", ()), np.float32)
+def _entry(image: dict[str, Any], name: str, annotations: Sequence[dict[str, Any]], file: Path) -> CocoEntry:
+    size = (image["width"], image["height"]) if {"width", "height"} <= image.keys() else None
+    labels = (_label(a, size, file) for a in annotations if not a.get("iscrowd"))
+    hands: list[HandLabel] = []
+    for hand in sorted(labels, key=lambda hand: -float(hand.box[2] * hand.box[3])):
+        if all(_overlap(hand.box, other.box) <= _NESTED for other in hands):
+            hands.append(hand)
+    return CocoEntry(
+        normal_path(file.parent, name),
+        tuple(hands),
+        str(image.get("source", file.stem)),
+        str(image.get("group", "")),
+        not any(a.get("iscrowd") for a in annotations),
+        size,
+    )
+
+
+def normal_path(folder: Path, name: str) -> Path:
+    """A file's path, the same however it is written."""
+    return Path(os.path.normpath(folder / name))
+
+
+def box_of(values: Any) -> NDArray[np.float32]:
+    """(4,) x, y, width, height. Raises ValueError for anything else."""
+    box = np.array(values, np.float32)
     if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] <= 0).any():
-        raise DatasetError(f"{where}: bbox is not x, y, width, height")
+        raise ValueError(f"a box is x, y, width, height, not {values!r}")
+    return box
+
+
+def _label(annotation: dict[str, Any], size: tuple[int, int] | None, file: Path) -> HandLabel:
+    where = f"{file}: annotation {annotation.get('id')}"
+    try:
+        box = box_of(annotation.get("bbox", ()))
+        values = np.array(annotation.get("keypoints") or (), np.float32)
+    except (ValueError, TypeError) as error:
+        raise DatasetError(f"{where}: bbox or keypoints: {error}") from None
+    if size and ((box[:2] >= size) | (box[:2] + box[2:] <= 0)).any():
+        raise DatasetError(f"{where}: bbox lies outside of its picture of {size[0]} × {size[1]} pixels")
     keypoints = labelled = visible = None
-    values = np.array(annotation.get("keypoints") or (), np.float32)
     if values.size:
         if values.shape != (63,) or not np.isfinite(values).all():
             raise DatasetError(f"{where}: keypoints are not 21 × x, y, v")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.coco import CocoEntry, CocoHands, DatasetError, read_rgb
+from training.datasets.coco import CocoEntry, CocoHands, DatasetError, box_of, normal_path, read_rgb
 from training.datasets.types import HandLabel, LabelledImage
 
 Label = TypeVar("Label")
@@ -30,13 +30,17 @@ class PhotoFolder:
     def __init__(self, *folders: Path, exclude: Callable[[Path], bool] = lambda _: False) -> None:
         self.files: list[Path] = []
         for folder in folders:
-            files = sorted(f for f in folder.glob("*") if f.suffix.lower() in _SUFFIXES)
+            files = sorted(f for f in normal_path(folder, "").glob("*") if f.suffix.lower() in _SUFFIXES)
             if not files:
                 raise DatasetError(f"{folder} has no photos")
             self.files += [file for file in files if not exclude(file)]
 
     def __len__(self) -> int:
         return len(self.files)
+
+    @property
+    def paths(self) -> list[Path]:
+        return self.files
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB."""
@@ -75,7 +79,7 @@ def photos_without_hands(
     """
     photos = PhotoFolder(*(data / folder for folder in folders))
     if name:
-        photos.files += [data / path for path in listed_names(RECIPES / name)]
+        photos.files += [normal_path(data, path) for path in listed_names(RECIPES / name)]
     photos.files = evenly_spaced(photos.files, limit)
     return photos
 
@@ -90,10 +94,14 @@ class FalseHands:
 
     def __init__(self, data: Path, name: str, limit: int | None = None) -> None:
         """data: the data folder. name: the file, beside the recipes. limit: of how many, spread over all."""
-        self.boxes = evenly_spaced(_listed(data, name, _box, "boxes"), limit)
+        self.boxes = evenly_spaced(_listed(data, name, box_of, "boxes"), limit)
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    @property
+    def paths(self) -> list[Path]:
+        return [path for path, _ in self.boxes]
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """(H, W, 3) uint8 RGB and (4,) float32 x, y, width, height in its pixels."""
@@ -115,6 +123,10 @@ class OwnLabels:
     def __len__(self) -> int:
         return len(self.hands)
 
+    @property
+    def paths(self) -> list[Path]:
+        return [path for path, _ in self.hands]
+
     def __getitem__(self, index: int) -> LabelledImage:
         """The photo with this one hand."""
         path, hand = self.hands[index]
@@ -132,7 +144,7 @@ def photos_with_found_hands(data: Path, files: Sequence[str], name: str) -> Coco
     if not name:
         return photos
     found: dict[Path, list[HandLabel]] = defaultdict(list)
-    for path, box in _listed(data, name, _box, "boxes"):
+    for path, box in _listed(data, name, box_of, "boxes"):
         found[path].append(HandLabel(box, loose_box=True))
     known = [replace(entry, hands=(*entry.hands, *found.pop(entry.path, ()))) for entry in photos.entries]
     others = [CocoEntry(path, tuple(hands), path.parent.name) for path, hands in found.items()]
@@ -140,16 +152,12 @@ def photos_with_found_hands(data: Path, files: Sequence[str], name: str) -> Coco
     return photos
 
 
-def _box(numbers: Any) -> NDArray[np.float32]:
-    return np.array(numbers, np.float32).reshape(4)
-
-
 def _own_label(entry: dict[str, Any]) -> HandLabel:
     known = np.array([point is not None for point in entry["keypoints"]])
     keypoints = np.array([point or (0, 0) for point in entry["keypoints"]], np.float32)
-    return HandLabel(
-        np.array(entry["box"], np.float32), keypoints, labelled=known, handedness=entry["handedness"]
-    )
+    if entry["handedness"] not in (None, "left", "right"):
+        raise ValueError(f"handedness is {entry['handedness']!r}, not left or right")
+    return HandLabel(box_of(entry["box"]), keypoints, labelled=known, handedness=entry["handedness"])
 
 
 def _listed(data: Path, name: str, read: Callable[[Any], Label], what: str) -> list[tuple[Path, Label]]:
@@ -157,7 +165,9 @@ def _listed(data: Path, name: str, read: Callable[[Any], Label], what: str) -> l
     path = RECIPES / name
     try:
         listed = json.loads(path.read_text())
-        entries = [(data / photo, read(entry)) for photo, found in listed.items() for entry in found]
+        entries = [
+            (normal_path(data, photo), read(entry)) for photo, found in listed.items() for entry in found
+        ]
     except FileNotFoundError:
         raise DatasetError(f"{path} does not exist") from None
     except (ValueError, TypeError, AttributeError, KeyError) as error:

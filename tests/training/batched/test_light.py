@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from training.batched.light import _compress, photometric
+from training.batched.light import _compress, _reduce, photometric
 
 
 def pictures(count: int = 32) -> torch.Tensor:
@@ -31,3 +31,10 @@ def test_compression_loses_as_much_as_it_is_coarse(coarseness: float, least: flo
     noise = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     lost = (_compress(noise, torch.full((4, 1, 1, 1), coarseness)) - noise).abs().mean()
     assert least <= lost <= most
+
+
+@pytest.mark.parametrize("factor", [0.3, 0.42, 0.55, 0.7])
+def test_fewer_pixels_stay_where_they_are(factor: float) -> None:
+    x = torch.linspace(0.5, 127.5, 128)
+    far = _reduce((x / 128).expand(1, 3, 128, 128), factor)[0, 0, 64] * 128 - x
+    assert far[16:-16].abs().max() < 0.1

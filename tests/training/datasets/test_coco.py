@@ -49,6 +49,22 @@ def test_a_hand_without_keypoints_is_a_box_alone(tmp_path: Path) -> None:
     assert label.loose_box
 
 
+def test_hands_in_a_crowd_are_neither_labelled_nor_nothing(tmp_path: Path) -> None:
+    hands = [{"bbox": [1, 2, 30, 40]}, {"bbox": [40, 2, 30, 40], "iscrowd": 1}]
+    picture = CocoHands(write(tmp_path, hands))[0]
+    assert len(picture.hands) == 1
+    assert not picture.complete
+    assert CocoHands(write(tmp_path, hands[:1]))[0].complete
+
+
+def test_a_picture_of_another_size_than_its_labels_is_refused(tmp_path: Path) -> None:
+    photos = CocoHands(write(tmp_path, [], width=60, height=80))  # labelled before it was turned
+    with pytest.raises(
+        DatasetError, match=r"a\.png has 80 × 60 pixels upright, its labels are for \(60, 80\)"
+    ):
+        photos[0]
+
+
 def test_keypoints_count_without_their_number(tmp_path: Path) -> None:
     hand = {"bbox": [1, 2, 30, 40], "keypoints": KEYPOINTS}
     (label,) = CocoHands(write(tmp_path, [hand]))[0].hands
@@ -72,8 +88,15 @@ def test_keypoints_of_which_none_is_labelled_are_none(tmp_path: Path, keypoints:
 @pytest.mark.parametrize(
     ("hand", "message"),
     [
-        ({"bbox": [1, 2, 3]}, "annotation 0: bbox is not"),
-        ({"bbox": [1, 2, 0, 4]}, "annotation 0: bbox is not"),
+        ({"bbox": [1, 2, 3]}, "annotation 0: bbox or keypoints: a box is x, y, width, height"),
+        ({"bbox": [1, 2, 0, 4]}, "annotation 0: bbox or keypoints: a box is x, y, width, height"),
+        ({"bbox": [1, 2, "a", 4]}, "annotation 0: bbox or keypoints: could not convert"),
+        (
+            {"bbox": [1, 2, 3, 4], "keypoints": ["x"] * 63},
+            "annotation 0: bbox or keypoints: could not convert",
+        ),
+        ({"bbox": [80, 2, 3, 4]}, "annotation 0: bbox lies outside of its picture of 80 × 60"),
+        ({"bbox": [1, 2, 3, 4], "image_id": 8}, "annotation 0 is of no image"),
         ({"bbox": [1, 2, 3, 4], "num_keypoints": 1, "keypoints": [1, 2, 2]}, "keypoints are not 21"),
         ({"bbox": [1, 2, 3, 4], "handedness": "both"}, "handedness is 'both'"),
     ],

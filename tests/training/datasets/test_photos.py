@@ -7,7 +7,7 @@ import pytest
 
 from training.datasets import photos as photo_files
 from training.datasets.coco import DatasetError
-from training.datasets.photos import listed_names, photos_with_found_hands, photos_without_hands
+from training.datasets.photos import OwnLabels, listed_names, photos_with_found_hands, photos_without_hands
 from training.datasets.synthetic.backgrounds import held_out
 
 
@@ -43,6 +43,30 @@ def test_a_photo_of_another_folder_joins(data: Path) -> None:
     assert photos[2].source == "streets"
     # Its folder is a collection like any other.
     assert photos.weights(1.0, {"streets": 2.0}).tolist() == [0.25, 0.25, 0.5]
+
+
+def test_a_photo_is_the_same_however_its_path_is_written(data: Path) -> None:
+    (data / "found.json").write_text('{"x/../a.png": [[50, 5, 10, 12]]}')
+    (data / "labels").mkdir()
+    file = data / "labels" / "hands.json"
+    file.write_text((data / "hands.json").read_text().replace('"a.png"', '"../a.png"'))
+    photos = photos_with_found_hands(data, ["labels/hands.json"], "found.json")
+    assert [len(entry.hands) for entry in photos.entries] == [2, 0]
+
+
+def test_a_label_of_ours_is_checked(data: Path) -> None:
+    label = {"box": [1, 2, 30, 40], "keypoints": [[5, 5]] * 21, "handedness": "left"}
+    for change, said in (
+        ({}, None),
+        ({"handedness": "Right"}, "handedness is 'Right'"),
+        ({"box": [1, 2, -3, 4]}, "a box is x, y, width, height"),
+    ):
+        (data / "own.json").write_text(json.dumps({"a.png": [{**label, **change}]}))
+        if said is None:
+            assert OwnLabels(data, "own.json").hands[0][1].handedness == "left"
+        else:
+            with pytest.raises(DatasetError, match=said):
+                OwnLabels(data, "own.json")
 
 
 def test_without_a_file_labels_are_as_they_are(data: Path) -> None:
