@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.training.few_photos import copy_photos
 from tests.training.reference_recipes import RECIPES, small_detector, small_pose
 from training.checks import warn_of_unknown_sources
 from training.datasets.coco import CocoHands
@@ -37,17 +38,16 @@ def test_a_field_that_does_nothing_is_refused(tmp_path: Path, task: str, change:
 
 @pytest.fixture
 def few(root: Path, tmp_path: Path) -> Path:
-    """A data folder: a few photos in `own`, the same in `held`, and one in `free`."""
-    for name in ("own", "held"):
-        shutil.copytree(root / "tests" / "photos", tmp_path / name)
+    """A data folder: a few photos in `own`, copies of them in `held`, and one without a label in `free`."""
+    copy_photos(root, tmp_path, "own", "held")
     (tmp_path / "free").mkdir()
-    shutil.copy(root / "tests" / "photos" / "rendered_005.jpg", tmp_path / "free")
+    shutil.copy(tmp_path / "own" / "rendered_005.jpg", tmp_path / "free")
     return tmp_path
 
 
 def of_few(task: str, kind: str, **data: Any) -> Recipe:
     """A recipe whose samples are all of one kind. data: other fields of the section."""
-    section = {"photos": ["own/labels.json"], "validation": ["held/labels.json"], "negatives": ["free"]}
+    section = {"photos": ["own.json"], "validation": ["held.json"], "negatives": ["free"]}
     recipe = load_recipe(RECIPES / f"default-{task}.toml")
     return recipe.changed(data={**section, "share": {kind: 1.0}, **data})
 
@@ -55,11 +55,9 @@ def of_few(task: str, kind: str, **data: Any) -> Recipe:
 def test_what_is_judged_on_is_not_trained_on(few: Path) -> None:
     for task, kind in (("detector", "single"), ("pose", "photo")):
         create_task(of_few(task, kind), few, few)
-        with pytest.raises(RecipeError, match=r"4 photos of own/\.\./own/labels\.json would be trained on"):
-            create_task(of_few(task, kind, validation=["own/../own/labels.json"]), few, few)
-        with pytest.raises(
-            RecipeError, match=r"4 photos of held/labels\.json .* as .*/held/rendered_005\.jpg"
-        ):
+        with pytest.raises(RecipeError, match=r"4 photos of own/\.\./own\.json would be trained on"):
+            create_task(of_few(task, kind, validation=["own/../own.json"]), few, few)
+        with pytest.raises(RecipeError, match=r"4 photos of held\.json .* as .*/held/rendered_005\.jpg"):
             create_task(of_few(task, kind, negatives=["free", "held"]), few, few)
 
 

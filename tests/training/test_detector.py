@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.training.few_photos import copy_photos
 from training.detector import DetectorTask
 from training.recipe import load_recipe
 
@@ -15,11 +15,7 @@ SIZE = 128
 @pytest.fixture
 def create(root: Path, tmp_path: Path) -> Callable[..., DetectorTask]:
     """The default detector's recipe with one kind alone: four photos with hands, four backgrounds, one negative."""
-    photos = root / "tests" / "photos"
-    content = json.loads((photos / "labels.json").read_text())
-    for image in content["images"]:
-        image["file_name"] = str(photos / image["file_name"])
-    (tmp_path / "mine.json").write_text(json.dumps(content))
+    copy_photos(root, tmp_path, "mine", "judged")
     for folder, names in (
         ("backgrounds", ("a.png", "b.png", "c.png", "d.png")),
         ("negatives", ("none.png",)),
@@ -35,7 +31,7 @@ def create(root: Path, tmp_path: Path) -> Callable[..., DetectorTask]:
         }
         changes = [
             'data.photos=["mine.json"]',
-            'data.validation=["mine.json"]',
+            'data.validation=["judged.json"]',
             "data.share={" + ",".join(f"{name}={part}" for name, part in share.items()) + "}",
             'data.false_hands=""',
             'data.found_hands=""',

@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import torch
 
 from service.inference.geometry import CROP_FACTOR
 from service.models.pose import HandPose
+from tests.training.few_photos import copy_photos
 from training.datasets.types import HandLabel, LabelledImage
 from training.pose import PoseTask, hand_sample
 from training.recipe import load_recipe
@@ -139,13 +139,8 @@ def test_whole_batches_have_what_samples_have_and_repeat(task: PoseTask) -> None
 
 @pytest.fixture
 def own_data(root: Path, tmp_path: Path) -> Path:
-    """Somebody's own data folder: four photos with hands, once more under another name, and three without."""
-    photos = root / "tests" / "photos"
-    content = json.loads((photos / "labels.json").read_text())
-    for image in content["images"]:
-        image["file_name"] = str(photos / image["file_name"])
-    for name in ("mine.json", "others_sample.json"):
-        (tmp_path / name).write_text(json.dumps(content))
+    """Somebody's own data folder: four photos with hands, copies of them to judge on, and three without."""
+    copy_photos(root, tmp_path, "mine", "judged", "others_sample")
     (tmp_path / "negatives").mkdir()
     for number in range(3):
         cv2.imwrite(str(tmp_path / "negatives" / f"{number}.png"), np.full((90, 120, 3), number, np.uint8))
@@ -155,7 +150,7 @@ def own_data(root: Path, tmp_path: Path) -> Path:
 def own_task(root: Path, data: Path, limit: int | None) -> PoseTask:
     changes = [
         'data.photos=["mine.json"]',
-        'data.validation=["mine.json", "others_sample.json"]',
+        'data.validation=["judged.json", "others_sample.json"]',
         "data.backgrounds=[]",
         'data.false_hands=""',
         'data.own_labels=""',
