@@ -5,6 +5,7 @@ file is all there. Sources: ITU-T T.81 annex B (JPEG), W3C PNG third edition, RF
 BITMAPINFOHEADER, and TIFF 6.0 with EXIF 2.3 for the orientation.
 """
 
+import re
 import struct
 from dataclasses import dataclass
 from typing import Literal
@@ -21,7 +22,8 @@ class HeaderError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Header:
     """width, height: pixels as stored, before `orientation` (EXIF, 1–8) is applied. alpha: some may be
-    transparent. animated: a PNG with frames behind the picture, see `without_frames`.
+    transparent. animated: a PNG with frames behind the picture, see `without_frames`. hidden_grey: the one grey of a
+    PNG that is transparent, as stored but for depths below 8 bits, which are spread over 8.
     """
 
     format: Format
@@ -30,6 +32,7 @@ class Header:
     orientation: int = 1
     alpha: bool = False
     animated: bool = False
+    hidden_grey: int | None = None
 
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -39,6 +42,9 @@ _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by its type of colour
 _MAX_SCANS = 100
 _MAX_SCANS_OF_LARGE = 20  # of a picture whose pixels times scans are more than _MAX_SCANNED
 _MAX_SCANNED = 200_000_000
+_MAX_SEGMENTS = 20_000  # of a JPEG; profiles and depth maps of phones are some hundreds
+# What ends the pixels of a scan: 0xFF, but before 0x00, a restart marker, or another 0xFF that only fills.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _MAX_CHUNKS = 100_000  # a PNG of 50 megapixels that does not compress has 25,000 of the usual 8 KiB
 
 
@@ -84,7 +90,7 @@ def _jpeg(data: bytes) -> Header:
     width = height = 0
     orientation = 1
     at = 2
-    while True:
+    for _ in range(_MAX_SEGMENTS):
         if data[at] != 0xFF:
             raise HeaderError("the JPEG's segments are damaged")
         while data[at] == 0xFF:
@@ -104,18 +110,35 @@ def _jpeg(data: bytes) -> Header:
         elif marker == 0xDA:  # start of scan
             break
         at += length
+    else:
+        raise HeaderError(f"the JPEG has more than {_MAX_SEGMENTS} segments")
     if not width:
         raise HeaderError("the JPEG has no frame header")
-    # Inside a scan 0xFF is always followed by 0x00 or a restart marker, so this finds the true end of the
-    # picture, not that of a thumbnail before it; what cameras append behind it does not matter.
-    end = data.find(b"\xff\xd9", at)
-    if end < 0:
-        raise HeaderError("the JPEG is cut off: it has no end marker")
-    scans = 1 + data.count(b"\xff\xda", at, end)
+    scans = _scans(data, at)
     most = _MAX_SCANS if width * height * scans <= _MAX_SCANNED else _MAX_SCANS_OF_LARGE
     if scans > most:
         raise HeaderError(f"the JPEG has more than {most} scans")
     return Header("jpeg", width, height, orientation)
+
+
+def _scans(data: bytes, at: int) -> int:
+    """How many scans a JPEG has up to its end, which what cameras append behind it is not.
+
+    at: behind the marker of the first. Segments between scans are stepped over, whatever they hold.
+    """
+    scans = 1
+    for _ in range(_MAX_SEGMENTS):
+        (length,) = struct.unpack_from(">H", data, at)
+        found = _MARKER.search(data, at + length)
+        while found and found[0][1] == 0x01:  # stands alone, without a length
+            found = _MARKER.search(data, found.end())
+        if found is None:
+            raise HeaderError("the JPEG is cut off: it has no end marker")
+        at = found.end()
+        if found[0][1] == 0xD9:
+            return scans
+        scans += found[0][1] == 0xDA
+    raise HeaderError(f"the JPEG has more than {_MAX_SEGMENTS} segments")
 
 
 def _png(data: bytes) -> Header:
@@ -124,7 +147,7 @@ def _png(data: bytes) -> Header:
     if data[12:16] != b"IHDR":
         raise HeaderError("the PNG does not begin with its header")
     width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
-    alpha, animated, orientation = colour in (4, 6), False, 1
+    alpha, animated, orientation, hidden_grey = colour in (4, 6), False, 1, None
     # Deflated pixels are hardly larger than pixels. What is, would be inflated a thousandfold and thrown away.
     room = 2 * height * (1 + width * depth * _PNG_CHANNELS.get(colour, 1) // 8) + 2**16
     at = 8
@@ -136,12 +159,15 @@ def _png(data: bytes) -> Header:
         if at + 12 + length > len(data):
             raise HeaderError(f"the PNG is cut off: a chunk of {length} bytes ends behind the file")
         if kind == b"IEND":
-            return Header("png", width, height, orientation, alpha, animated)
+            return Header("png", width, height, orientation, alpha, animated, hidden_grey)
         animated = animated or kind in _PNG_FRAMES
         if kind == b"IDAT" and (room := room - length) < 0:
             raise HeaderError("the PNG has more data than pixels")
         if kind == b"tRNS":
             alpha = True
+            if colour == 0:
+                (grey,) = struct.unpack_from(">H", data, at + 8)
+                hidden_grey = grey * 255 // (2**depth - 1) if depth < 8 else grey
         elif kind == b"eXIf":
             orientation = exif_orientation(data[at + 8 : at + 8 + length])
         at += 12 + length

@@ -125,18 +125,23 @@ def _pixels(data: bytes, header: Header, factor: int) -> Image:
     if image is None:
         raise Problem(422, f"The image cannot be decoded: the {header.format.upper()} is damaged.")
     if header.alpha:
-        return _over_white(image)
+        return _over_white(image, header.hidden_grey)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _over_white(image: NDArray[Any]) -> Image:
-    """image: (H, W), (H, W, 3) or (H, W, 4), grey, BGR or BGRA, 8 or 16 bits. Returns (H, W, 3) uint8 RGB."""
+def _over_white(image: NDArray[Any], hidden_grey: int | None) -> Image:
+    """image: (H, W), (H, W, 3) or (H, W, 4), grey, BGR or BGRA, 8 or 16 bits. hidden_grey: a grey that is transparent,
+    which OpenCV does not tell. Returns (H, W, 3) uint8 RGB.
+    """
     flat = np.empty((*image.shape[:2], 3), np.uint8)
     strip = max(1, _STRIP_PIXELS // image.shape[1])
     for top in range(
         0, image.shape[0], strip
     ):  # in pieces: whole, the steps between would take twice its memory
-        flat[top : top + strip] = _strip_over_white(image[top : top + strip])
+        rows = image[top : top + strip]
+        flat[top : top + strip] = _strip_over_white(rows)
+        if hidden_grey is not None and rows.ndim == 2:
+            flat[top : top + strip][rows == hidden_grey] = 255
     return flat
 
 

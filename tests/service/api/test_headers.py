@@ -110,6 +110,25 @@ def test_a_jpeg_of_very_many_scans_is_refused(encode: Callable) -> None:
         read_header(data[:-2] + scans + data[-2:])
 
 
+@pytest.mark.parametrize("marker", [b"\xff\xfe", b"\xff\xef"])
+def test_an_end_inside_of_a_comment_hides_no_scans(encode: Callable, marker: bytes) -> None:
+    data = encode(PICTURE, "JPEG")
+    hidden = marker + b"\x00\x06\xff\xd9AB" + b"\xff\xda\x00\x02" * 200
+    with pytest.raises(HeaderError, match="scans"):
+        read_header(data[:-2] + hidden + data[-2:])
+    with pytest.raises(HeaderError, match="no end marker"):
+        read_header(data[:-2] + marker + b"\x00\x06\xff\xd9AB")
+    assert read_header(data[:-2] + marker + b"\x00\x06\xff\xd9AB" + data[-2:]).width == 53
+
+
+def test_a_jpeg_of_very_many_segments_is_refused(encode: Callable) -> None:
+    data = encode(PICTURE, "JPEG")
+    many = b"\xff\xfe\x00\x02" * 30_000
+    for at in (2, len(data) - 2):
+        with pytest.raises(HeaderError, match="segments"):
+            read_header(data[:at] + many + data[at:])
+
+
 def test_a_large_jpeg_may_have_fewer_scans_than_a_small_one(encode: Callable) -> None:
     data = encode(PICTURE, "JPEG", progressive=True)
     scans = b"\xff\xda\x00\x02" * 40

@@ -1,3 +1,5 @@
+import struct
+import zlib
 from collections.abc import Callable
 from io import BytesIO
 
@@ -90,6 +92,31 @@ def test_transparency_lies_over_white(deep: bool) -> None:
     assert decoded[0, 0].tolist() == [255, 0, 0]
     assert decoded[2, 0].tolist() == [255, 204, 204]
     assert decoded[3, 0].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize(
+    ("depth", "hidden", "seen"), [(1, 0, 255), (2, 2, 0), (4, 9, 0), (8, 7, 0), (16, 500, 0)]
+)
+def test_a_grey_that_is_transparent_is_white(depth: int, hidden: int, seen: int) -> None:
+    """A picture of two rows: one of the hidden grey, one of another."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    other = 1 if depth == 1 else 0
+    rows = [
+        b"\0" + np.packbits([int(bit) for bit in format(grey, f"0{depth}b") * 16]).tobytes()
+        for grey in (hidden, other)
+    ]
+    parts = (
+        chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 2, depth, 0, 0, 0, 0)),
+        chunk(b"tRNS", struct.pack(">H", hidden)),
+        chunk(b"IDAT", zlib.compress(b"".join(rows))),
+        chunk(b"IEND", b""),
+    )
+    image = decode(b"\x89PNG\r\n\x1a\n" + b"".join(parts), LIMITS).image
+    assert image[0].tolist() == [[255] * 3] * 16
+    assert image[1].tolist() == [[seen] * 3] * 16
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
