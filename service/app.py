@@ -63,6 +63,7 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # to an address made of the client's Host, and out of a proxy's prefix
         telemetry=_NO_TELEMETRY,
     )
     app.state.service = service

@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import orjson
@@ -20,7 +19,7 @@ from pydantic import ValidationError
 from service.api import stream_messages as messages
 from service.api.access import SUBPROTOCOL
 from service.api.images import decode
-from service.api.metrics import TOO_MANY_STREAMS
+from service.api.metrics import REASONS, TOO_MANY_STREAMS
 from service.api.places import NoPlaceError
 from service.api.problems import Problem, explain, respond
 from service.api.state import CurrentPipeline, Service
@@ -40,11 +39,12 @@ NORMAL, GOING_AWAY, POLICY, TOO_BIG, INTERNAL, TRY_LATER = 1000, 1001, 1008, 100
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """A binary message. index: counted from 0. arrived: seconds of `time.perf_counter`."""
+    """A binary message. index: counted from 0. arrived: seconds of `time.perf_counter`. options: those in force then."""
 
     index: int
     data: bytes
     arrived: float
+    options: TrackingOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,8 @@ async def _turn_away(websocket: WebSocket, service: Service, problem: Problem) -
     headers = websocket.headers
     if "origin" in headers and service.access.welcomes(websocket):
         code = TRY_LATER if problem.status == 429 else POLICY
+        if problem.status in REASONS:  # of an answer over HTTP `Observe` sees it
+            service.metrics.reject(REASONS[problem.status])
         await _accept(websocket)
         try:
             await _refuse(websocket, code, problem.status, problem.detail)
@@ -139,7 +141,7 @@ class _Connection:
             CurrentPipeline(service), query.options(), detect_every=service.settings.detect_every
         )
         self._trace = service.tracing.parent(websocket.headers) if service.tracing else None
-        self._frames = self._dropped = 0
+        self._frames = self._dropped = self._told = 0  # frames that came, that gave way, that got a message
         self._waiting: _Frame | None = None
         self._current: int | None = None
         self._exchange = threading.Lock()  # frames are put by the event loop and picked by a worker thread
@@ -158,6 +160,8 @@ class _Connection:
             end = ends.exceptions[0]
             assert isinstance(end, _EndError)
             await self._close(end)
+        finally:
+            self._service.streams.abandoned(self._frames - self._dropped - self._told)
 
     async def _receive(self) -> None:
         idle = self._service.settings.stream_idle_seconds
@@ -184,7 +188,7 @@ class _Connection:
             if self._waiting is not None:
                 self._dropped += 1
                 self._service.streams.dropped()
-            self._waiting = _Frame(self._frames, data, time.perf_counter())
+            self._waiting = _Frame(self._frames, data, time.perf_counter(), self._query.options())
         self._frames += 1
         self._arrival.set()
 
@@ -212,22 +216,24 @@ class _Connection:
         """
         service = self._service
         async with service.streams.turns:
-            job = partial(self._analyse, self._query.options())
             try:
                 # Streams have as many turns as there are threads, so these jobs need no other bound; behind what
                 # requests have put into the queue each comes in its turn.
-                found = (await service.workers.run(job, reserved=True)).result
+                found = (await service.workers.run(self._analyse, reserved=True)).result
             except Problem as problem:
+                self._told += 1
                 service.streams.failed()
                 return messages.error(self._current, problem.status, problem.detail), None
             except Exception:
                 log.exception("frame %s of a stream failed", self._current)
+                self._told += 1
                 service.streams.failed()
                 detail = "The service failed on this frame; its log says why."
                 return messages.error(self._current, 500, detail), _EndError(INTERNAL, detail)
             finally:
                 if self._waiting is None:
                     self._arrival.clear()
+            self._told += 1
             service.streams.answered(found.hands, found.timing_ms, found.detector_ran)
             if service.tracing is not None:
                 service.tracing.frame(self._trace, found.index, found.arrived, found.timing_ms)
@@ -241,13 +247,13 @@ class _Connection:
             self._current = frame.index
             return frame, self._dropped
 
-    def _analyse(self, options: TrackingOptions) -> _Analysis:
+    def _analyse(self) -> _Analysis:
         """Decode the frame that is the newest now, follow the hands, write the answer; runs in a worker thread."""
         frame, dropped = self._pick()
         started = time.perf_counter()
         picture = decode(frame.data, self._service.limits)
         decoded = time.perf_counter()
-        self._tracker.options = options
+        self._tracker.options = frame.options
         found = self._tracker.update(picture.image, frame.arrived)
         hands = [replace(tracked, hand=picture.whole(tracked.hand)) for tracked in found.hands]
         timing_ms = {

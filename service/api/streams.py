@@ -37,7 +37,7 @@ class Streams:
             ("outcome",),
             registry=registry,
         )
-        for outcome in ("answered", "dropped", "failed"):
+        for outcome in ("answered", "dropped", "failed", "abandoned"):
             self._frames.labels(outcome)
         self._received = Counter(
             "handpose_stream_frames_received", "Frames that streams were sent.", registry=registry
@@ -103,3 +103,7 @@ class Streams:
     def failed(self) -> None:
         """Count a frame that got an error."""
         self._frames.labels("failed").inc()
+
+    def abandoned(self, count: int) -> None:
+        """Count frames that waited or were worked on when their stream ended."""
+        self._frames.labels("abandoned").inc(count)

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -148,6 +149,34 @@ def test_configure_changes_options_in_the_middle(play: Callable, draw: Callable,
             assert {hand["handedness"]["label"], same["handedness"]["label"]} == {"left", "right"}
             socket.send({"type": "configure"})
             assert ConfiguredMessage.model_validate(await socket.read()) == answer
+
+    play(scenario)
+
+
+def test_a_frame_is_analysed_with_the_options_in_force_when_it_came(
+    play: Callable, draw: Callable, encode: Callable
+) -> None:
+    """Also where the job that takes it was queued before, for an older frame."""
+    picture = encode(draw(320, 240, (20, 60, 50, 80, (255, 0, 0))))
+
+    async def scenario(app: FastAPI) -> None:
+        async with connected(app) as socket:
+            socket.send(picture)
+            (before,) = (await socket.read())["hands"]
+            photo = threading.Event()
+            other = asyncio.create_task(app.state.service.workers.run(photo.wait))
+            await asyncio.sleep(0.05)
+            socket.send(picture)
+            await asyncio.sleep(0.05)
+            socket.send({"type": "configure", "mirrored": True})
+            assert (await socket.read())["type"] == "configured"
+            socket.send(picture)
+            await asyncio.sleep(0.05)
+            photo.set()
+            await other
+            answer = await socket.read()
+            assert (answer["frame"], answer["dropped"]) == (2, 1)
+            assert answer["hands"][0]["handedness"]["label"] != before["handedness"]["label"]
 
     play(scenario)
 

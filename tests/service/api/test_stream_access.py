@@ -74,6 +74,8 @@ def test_our_pages_are_told_in_the_stream_because_browsers_hide_the_answer(play:
             assert (await socket.closed())[0] == 1008
             assert socket.accepted is not None
             assert socket.accepted["subprotocol"] == "handpose"
+        counted = app.state.service.metrics.text().decode()
+        assert 'handpose_rejected_total{reason="unauthorized"} 1.0' in counted
 
     play(scenario, **keys.settings)
 

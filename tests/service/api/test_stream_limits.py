@@ -100,7 +100,10 @@ def test_a_client_that_leaves_in_the_middle_of_a_frame_frees_its_place(
             gate.shut()
             socket.send(frames[0])
             await gate.until_entered()
+            socket.send(frames[1])
         assert app.state.service.streams.open == 0
+        counted = app.state.service.metrics.text().decode()
+        assert 'handpose_stream_frames_total{outcome="abandoned"} 2.0' in counted
         gate.open()
         async with connected(app) as socket:
             socket.send(frames[0])

@@ -62,3 +62,17 @@ def test_the_page_knows_the_keypoints_in_the_services_order(folder: Path) -> Non
     assert [tuple(map(int, re.findall(r"\d+", f))) for f in re.findall(r"\[([\d, ]+)\]", found[1])] == list(
         FINGERS
     )
+
+
+@pytest.mark.parametrize("asked", ["bytes=abc", "bytes=0-3", "bytes=99999999-"])
+def test_a_range_of_a_file_gets_the_file(client, asked: str) -> None:
+    whole = client.get("/app.js")
+    part = client.get("/app.js", headers={"Range": asked})
+    assert (part.status_code, part.content) == (200, whole.content)
+
+
+@pytest.mark.parametrize("path", ["/v1/pose/", "/docs/", "/healthz/"])
+def test_a_slash_too_much_is_another_address_and_leads_nowhere(client, path: str) -> None:
+    answer = client.post(path, headers={"Host": "localhost"}, follow_redirects=False)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
