@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.api.images import Limits, decode, encode
+from service.api.images import Limits, alone, decode, encode
 from service.api.schemas import PoseQuery
 from service.inference.drawing import draw_hands
 from service.inference.hands import Hand
@@ -39,7 +39,10 @@ def analyse(
     )
     hands = [picture.whole(hand) for hand in result.hands]
     ready = time.perf_counter()
-    drawn = encode(draw_hands(picture.image, hands), draw_as) if draw_as is not None else None
+    drawn = None
+    if draw_as is not None:
+        with alone(picture.width * picture.height):
+            drawn = encode(draw_hands(picture.image, hands), draw_as)
     timing_ms = {
         "decode": (decoded - started) * 1e3,
         "detect": result.detect_ms,

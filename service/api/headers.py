@@ -23,7 +23,8 @@ class HeaderError(ValueError):
 class Header:
     """width, height: pixels as stored, before `orientation` (EXIF, 1–8) is applied. alpha: some may be
     transparent. animated: a PNG with frames behind the picture, see `without_frames`. hidden_grey: the one grey of a
-    PNG that is transparent, as stored but for depths below 8 bits, which are spread over 8.
+    PNG that is transparent, as stored but for depths below 8 bits, which are spread over 8. progressive: a JPEG whose
+    scans refine one another, which a decoder holds whole.
     """
 
     format: Format
@@ -33,6 +34,7 @@ class Header:
     alpha: bool = False
     animated: bool = False
     hidden_grey: int | None = None
+    progressive: bool = False
 
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -88,7 +90,7 @@ def read_header(data: bytes) -> Header:
 
 def _jpeg(data: bytes) -> Header:
     width = height = 0
-    orientation = 1
+    orientation, progressive = 1, False
     at = 2
     for _ in range(_MAX_SEGMENTS):
         if data[at] != 0xFF:
@@ -105,6 +107,7 @@ def _jpeg(data: bytes) -> Header:
             raise HeaderError("the JPEG's segments are damaged")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and not width:  # start of frame
             height, width = struct.unpack_from(">HH", data, at + 3)
+            progressive = marker & 3 == 2
         elif marker == 0xE1 and data[at + 2 : at + 8] == b"Exif\0\0" and orientation == 1:
             orientation = exif_orientation(data[at + 8 : at + length])
         elif marker == 0xDA:  # start of scan
@@ -118,7 +121,7 @@ def _jpeg(data: bytes) -> Header:
     most = _MAX_SCANS if width * height * scans <= _MAX_SCANNED else _MAX_SCANS_OF_LARGE
     if scans > most:
         raise HeaderError(f"the JPEG has more than {most} scans")
-    return Header("jpeg", width, height, orientation)
+    return Header("jpeg", width, height, orientation, progressive=progressive)
 
 
 def _scans(data: bytes, at: int) -> int:

@@ -7,6 +7,9 @@ cut off is refused even where a decoder would make up the missing part: keypoint
 nobody.
 """
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +31,8 @@ _STRIP_PIXELS = 2**18
 # right, 0 top and bottom, -1 both.
 _FLIPS = {1: None, 2: 1, 3: -1, 4: 0, 5: None, 6: 1, 7: -1, 8: 0}
 _JPEG_SIDE = 65_500  # what libjpeg writes
+_LARGE = 10_000_000  # pixels
+_one_large = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,15 @@ class Decoded:
         return replace(hand, box=Box.from_corners(*low, *high), keypoints=hand.keypoints - margin)
 
 
+@contextmanager
+def alone(pixels: int) -> Iterator[None]:
+    """Large pictures are decoded, drawn and encoded one at a time, whatever the number of threads: for a moment that
+    takes several times the memory of their pixels.
+    """
+    with _one_large if pixels > _LARGE else nullcontext():
+        yield
+
+
 def decode(data: bytes, limits: Limits, *, whole: bool = False) -> Decoded:
     """Decode an image file. whole: never at a reduced size.
 
@@ -89,7 +103,8 @@ def decode(data: bytes, limits: Limits, *, whole: bool = False) -> Decoded:
             f"at most {limits.pixels / 1e6:g} million are taken.",
         )
     factor = 1 if whole else reduction(header, limits.decode_side)
-    image = _upright(_pixels(data, header, factor), header.orientation)
+    with alone(pixels if header.progressive else pixels // factor**2):
+        image = _upright(_pixels(data, header, factor), header.orientation)
     swapped = header.orientation >= 5
     width, height = (header.height, header.width) if swapped else (header.width, header.height)
     if image.shape[:2] != (-(-height // factor), -(-width // factor)):

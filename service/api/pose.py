@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import partial
 from typing import Annotated, Any
 
@@ -11,9 +12,11 @@ from fastapi import APIRouter, Query, Request, Response
 from service.api import problems
 from service.api.access import NO_ACCESS, require
 from service.api.analysis import Analysis, analyse
+from service.api.answers import LargeAnswer
 from service.api.departures import unless_gone
 from service.api.metrics import QUEUE_FULL
 from service.api.negotiation import negotiate
+from service.api.places import NoRoomError
 from service.api.problems import Problem
 from service.api.schemas import PoseAnswer, PoseQuery, pose_answer
 from service.api.state import Service, ServiceDependency
@@ -94,11 +97,21 @@ async def pose(
     elapsed_ms = (time.perf_counter() - started) * 1e3
     timing_ms = timings(found, done.queued_ms, elapsed_ms)
     headers = {"Server-Timing": ", ".join(f"{step};dur={ms:.2f}" for step, ms in timing_ms.items())}
+    headers["Vary"] = "Accept"
     began = time.perf_counter()
     body = found.drawn if found.drawn is not None else orjson.dumps(answer(found, timing_ms, pipeline))
     encode_ms = found.timing_ms["draw"] + (time.perf_counter() - began) * 1e3
     service.observe(len(found.hands), started, timing_ms | {"encode": encode_ms})
-    return Response(body, media_type=media_type, headers=headers | {"Vary": "Accept"})
+    if found.drawn is None:
+        return Response(body, media_type=media_type, headers=headers)
+    held = ExitStack()
+    try:
+        held.enter_context(service.drawn.hold())(len(body))
+    except NoRoomError:
+        held.close()
+        detail = "Too many drawn pictures are being read already."
+        raise Problem(503, detail, headers={"Retry-After": "1"}) from None
+    return LargeAnswer(body, media_type, headers, held, settings.receive_seconds)
 
 
 def allowed_hands(query: PoseQuery, service: Service) -> PoseQuery:

@@ -23,7 +23,9 @@ class PoseQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    max_hands: int = Field(default=4, ge=1, le=16, description="At most this many hands, the best first.")
+    max_hands: int = Field(
+        default=4, ge=1, le=16, description="At most this many hands: those that the detector is surest of."
+    )
     min_score: float = Field(
         default=0.5, ge=0, le=1, allow_inf_nan=False, description="Hands scored below this are left out."
     )

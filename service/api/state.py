@@ -42,6 +42,7 @@ class Service:
     watchdog: Watchdog = field(init=False)
     access: Access = field(init=False)
     uploads: Budget = field(init=False)  # bytes of request bodies
+    drawn: Budget = field(init=False)  # bytes of drawn pictures that are being read
     batched: Budget = field(init=False)  # pictures of batches
 
     def __post_init__(self) -> None:
@@ -54,6 +55,7 @@ class Service:
         self.streams = Streams(self.settings.max_streams, self.workers.threads, self.metrics.registry)
         self.access = Access(self.settings)
         self.uploads = Budget(self.settings.upload_memory)
+        self.drawn = Budget(self.settings.upload_memory)
         self.batched = Budget(self.workers.threads + self.workers.queue_size)
 
     def use(self, pipeline: Pipeline) -> None:

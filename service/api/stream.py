@@ -39,7 +39,7 @@ NORMAL, GOING_AWAY, POLICY, TOO_BIG, INTERNAL, TRY_LATER = 1000, 1001, 1008, 100
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """A binary message. index: counted from 0. arrived: seconds of `time.perf_counter`. options: those in force then."""
+    """A binary message. index: counted from 0. arrived: seconds of `time.perf_counter`. options: in force then."""
 
     index: int
     data: bytes

@@ -34,7 +34,7 @@ def create_router(folder: Path = FOLDER) -> APIRouter:
 
 def _endpoint(files: StaticFiles, file: str) -> Callable[[Request], Awaitable[Response]]:
     async def serve(request: Request) -> Response:
-        # The files are small: a range is not served, as RFC 9110, section 14.2 allows, nor answered for being a wrong one.
+        # The files are small: no ranges, right ones or wrong ones (RFC 9110, section 14.2, leaves it to the server).
         scope = request.scope
         scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"range"]
         response = await files.get_response(file, scope)  # answers If-None-Match with 304

@@ -1,7 +1,11 @@
 import struct
+import threading
+import time
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from typing import Any
 
 import cv2
 import numpy as np
@@ -201,6 +205,39 @@ def test_a_cut_file_is_refused(encode: Callable, kind: str, share: float) -> Non
     with pytest.raises(Problem, match=r"cut off|damaged") as caught:
         decode(data[: int(share * len(data))], LIMITS)
     assert caught.value.status == 422
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "side", "most"),
+    [
+        ("PNG", {}, 3200, 1),
+        ("PNG", {}, 3000, 2),
+        ("JPEG", {}, 3200, 2),  # decoded at half its size
+        ("JPEG", {"progressive": True}, 3200, 1),
+    ],
+)
+def test_large_pictures_are_decoded_one_at_a_time(
+    encode: Callable, monkeypatch: pytest.MonkeyPatch, kind: str, options: dict, side: int, most: int
+) -> None:
+    data = encode(np.zeros((side, side, 3), np.uint8), kind, **options)
+    running, seen, lock, decoder = 0, [], threading.Lock(), cv2.imdecode
+
+    def watched(*arguments: Any) -> Any:
+        nonlocal running
+        with lock:
+            running += 1
+            seen.append(running)
+        time.sleep(0.1)
+        try:
+            return decoder(*arguments)
+        finally:
+            with lock:
+                running -= 1
+
+    monkeypatch.setattr(cv2, "imdecode", watched)
+    with ThreadPoolExecutor(2) as threads:
+        assert len(list(threads.map(lambda _: decode(data, LIMITS), range(2)))) == 2
+    assert max(seen) == most
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
+from service.api.places import Budget
 from service.api.schemas import PoseAnswer
 from service.inference.pipeline import Pipeline
 from service.models.keypoints import KEYPOINT_NAMES
@@ -143,6 +144,18 @@ def test_a_type_that_cannot_be_given_is_refused(client, photo: bytes) -> None:
     response = client.pose(photo, headers={"Accept": "text/html"})
     assert response.status_code == 406
     assert "image/png" in response.json()["detail"]
+
+
+def test_drawn_pictures_that_nobody_reads_leave_no_room_for_more(client, photo: bytes) -> None:
+    drawn = client.app.state.service.drawn = Budget(2 * len(photo) + 2**16)
+    with drawn.hold() as take:
+        take(drawn.limit)
+        refused = client.pose(photo, headers={"Accept": "image/png"})
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert "drawn pictures" in refused.json()["detail"]
+        assert client.pose(photo).status_code == 200
+    assert client.pose(photo, headers={"Accept": "image/png"}).status_code == 200
+    assert drawn.used == 0
 
 
 def test_the_drawn_picture_has_its_full_size(client, draw: Callable, encode: Callable) -> None:
