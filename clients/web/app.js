@@ -59,6 +59,7 @@ function enter(next) {
 /** Nothing runs. */
 function rest() {
   const hadFocus = element("stop") === document.activeElement;
+  page.removeAttribute("aria-busy");
   stage.invite(mode);
   list.show([]);
   showTiming(null);
@@ -84,11 +85,14 @@ function offer() {
 
 element("begin").addEventListener("click", () => (mode === "camera" ? startCamera() : intake.choose(mode)));
 element("choose").addEventListener("click", () => intake.choose(mode));
-element("stop").addEventListener("click", () => {
+element("stop").addEventListener("click", halt);
+
+/** Stop what moves. */
+function halt() {
   live.stop();
   say("");
   rest();
-});
+}
 
 async function startCamera(deviceId = cameras.value) {
   noFailure();
@@ -138,9 +142,7 @@ navigator.mediaDevices?.addEventListener?.("devicechange", () => video.srcObject
 
 live.addEventListener("ended", ({ detail }) => ended(detail));
 function ended(error) {
-  live.stop();
-  say("");
-  rest();
+  halt();
   fail(error, mode === "camera" ? () => startCamera() : undefined);
 }
 
@@ -156,6 +158,12 @@ document.addEventListener("visibilitychange", () => {
   }
 });
 addEventListener("pagehide", () => live.stop());
+addEventListener("pageshow", ({ persisted }) => {
+  showScore(); // a browser may have kept what was chosen
+  if (!persisted || mode === "photo") return;
+  resume = false;
+  halt(); // the page comes back as it was left, but what moved is gone
+});
 
 // ---- files, dropped and pasted ones too
 
@@ -174,10 +182,11 @@ function take(blob) {
 
 let later = 0;
 options.addEventListener("input", () => {
-  element("score-value").textContent = Number(options.min_score.value).toFixed(2);
+  showScore();
   clearTimeout(later); // a slider moves in many small steps
   later = setTimeout(() => {
     if (!options.reportValidity()) return;
+    if (live.running) noFailure(); // it may be mended now
     if (mode === "photo") photo.ask(chosen());
     else stream.configure(chosen());
     if (video.paused) live.look();
@@ -196,11 +205,16 @@ function mirror(mirrored) {
   stage.mirror(mirrored);
 }
 
+function showScore() {
+  element("score-value").textContent = Number(options.min_score.value).toFixed(2);
+}
+
 function chosen() {
   const { max_hands: most, min_score: least } = options;
   // As long as nobody has changed it, the service decides: it may answer fewer hands than the page would ask for.
   handsChosen ||= most.value !== most.defaultValue;
-  const asked = { ...(handsChosen && { max_hands: Number(most.value) }), min_score: Number(least.value) };
+  const hands = handsChosen && most.validity.valid && { max_hands: Number(most.value) };
+  const asked = { ...hands, min_score: Number(least.value) };
   asked.mirrored = mode !== "camera" && options.mirrored.checked;
   return mode === "photo" ? asked : { ...asked, smoothing: options.smoothing.checked };
 }
@@ -230,7 +244,7 @@ photo.addEventListener("answer", ({ detail }) => {
 photo.addEventListener("failed", async ({ detail }) => {
   page.removeAttribute("aria-busy");
   say("");
-  if (!shown) stage.invite("photo");
+  if (!shown) rest(); // nothing stays of the photo before it
   if (detail.status === 401 && (await haveKey())) return photo.ask(chosen());
   const again = detail instanceof HandError && [0, 401, 429, 503].includes(detail.status);
   fail(detail, again ? () => photo.ask(chosen()) : undefined);

@@ -17,6 +17,7 @@ const ADVICE = {
   429: "Too many requests.",
   503: "The service is busy.",
 };
+const NO_SERVICE = "What answered is no handpose service.";
 
 /**
  * Send one photo and get the hands in it: the answer of POST /v1/pose as an object, with the round trip in
@@ -32,7 +33,7 @@ export async function findHands(photo, options = {}, { signal, key } = {}) {
   const form = new FormData();
   form.append("image", photo, "photo");
   const started = performance.now();
-  let response;
+  let response, answer;
   try {
     response = await fetch(`v1/pose?${query}`, {
       method: "POST",
@@ -40,18 +41,22 @@ export async function findHands(photo, options = {}, { signal, key } = {}) {
       headers: { Accept: "application/json", ...(key && { Authorization: `Bearer ${key}` }) },
       signal,
     });
+    if (!response.ok) throw await asError(response);
+    answer = await response.json();
   } catch (error) {
-    if (error.name === "AbortError") throw error;
+    if (error instanceof HandError || error.name === "AbortError") throw error;
+    if (error instanceof SyntaxError) throw new HandError(response.status, NO_SERVICE);
     throw new HandError(0, "The service cannot be reached. Is it still running?");
   }
-  if (!response.ok) throw await asError(response);
-  const answer = await response.json();
+  if (!Array.isArray(answer?.hands)) throw new HandError(response.status, NO_SERVICE);
   return { ...answer, roundTripMs: performance.now() - started };
 }
 
 async function asError(response) {
   const kind = response.headers.get("content-type") ?? "";
-  const problem = kind.includes("json") ? await response.json().catch(() => ({})) : {};
+  const problem = (kind.includes("json") && (await response.json().catch(() => null))) || {};
   const advice = ADVICE[response.status] ?? `The service answered ${response.status}.`;
-  return new HandError(response.status, problem.detail ? `${advice} ${problem.detail}` : advice);
+  if (!problem.detail) return new HandError(response.status, advice);
+  // Errors with names are about options; the advice is about the photo.
+  return new HandError(response.status, problem.errors ? problem.detail : `${advice} ${problem.detail}`);
 }

@@ -16,6 +16,9 @@
 // Frames are never queued: at most two are under way, one being worked on and one to follow it, and `room` says when
 // the next may be sent. When the connection is lost it comes back by itself, waiting longer after every failure and
 // never as long as others do, so that a service that starts again is not run over by all of its clients at once.
+//
+// Options may change at any time, `stream.configure({ max_hands: 1 })`. One that the service refuses is told in a
+// `problem` and forgotten: the stream goes on with what was in force, and all others can be changed as before.
 
 /**
  * @typedef {object} StreamOptions What the service is asked for; see its /docs.
@@ -52,6 +55,10 @@
  * @property {(answer: Answer | null) => void} resolve
  * @property {(error: FrameError) => void} reject
  *
+ * @typedef {object} Change An option that the service has not confirmed
+ * @property {keyof StreamOptions} name
+ * @property {any} value
+ *
  * @typedef {object} Settings
  * @property {number} [minDelayMs] before the first attempt to come back
  * @property {number} [maxDelayMs] between attempts, however many have failed
@@ -66,6 +73,7 @@ const IN_FLIGHT = 2;
 const SETTINGS = { minDelayMs: 400, maxDelayMs: 10_000, patienceMs: 10_000, key: "" };
 // RFC 6455, section 7.4.1.
 const NORMAL = 1000, POLICY = 1008, TOO_BIG = 1009;
+const UNPROCESSABLE = 422; // what an option is refused with; other refusals are about the whole stream
 
 /** What the service says is wrong with one frame. */
 export class FrameError extends Error {
@@ -85,20 +93,22 @@ export class FrameError extends Error {
  *
  * - `state`: detail is `{state, reason, retryInMs}`. `reason` is what the service or the connection gave for it, in
  *   words, or empty; `retryInMs` is set while `waiting`.
- * - `problem`: detail is `{status, title, detail}`; something other than a frame was wrong, such as an option.
+ * - `problem`: detail is `{status, title, detail}`; something other than a frame was wrong, such as an option. One that
+ *   was changed with `configure` is forgotten; one that was asked for when the stream was begun makes it `refused`.
  */
 export class HandStream extends EventTarget {
   #url;
-  #options;
+  /** @type {Record<string, any>} */ #options; // asked for in the address of the next connection
   #settings;
+  /** @type {Map<string, Change>} */ #changes = new Map(); // the newest of each option
+  /** @type {Change[]} */ #told = []; // on this connection, which answers each in turn
   /** @type {WebSocket | null} */ #socket = null;
   /** @type {State} */ #state = "closed";
   /** @type {Flight[]} */ #flights = [];
   #frames = 0; // sent on this connection
   #failures = 0; // attempts since the service last answered
   #answered = false; // on this connection
-  #complaint = ""; // the last problem told on this connection
-  #changed = false; // the options, since this connection was asked for
+  #complaint = ""; // the last problem told on this connection, until something is answered after it
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer; // until the next attempt, or until patience ends
 
   /**
@@ -138,6 +148,11 @@ export class HandStream extends EventTarget {
   connect() {
     if (this.#socket) return;
     clearTimeout(this.#timer);
+    if (this.#state !== "waiting") {
+      // A stream that begins asks for everything. One that comes back must not be refused for a change.
+      for (const { name, value } of this.#changes.values()) this.#options[name] = value;
+      this.#changes.clear();
+    }
     const url = new URL(this.#url);
     for (const [name, value] of Object.entries(this.#options)) url.searchParams.set(name, String(value));
     const { key } = this.#settings;
@@ -145,12 +160,12 @@ export class HandStream extends EventTarget {
     this.#frames = 0;
     this.#answered = false;
     this.#complaint = "";
-    this.#changed = false;
+    this.#told = [];
     const current = () => this.#socket === socket; // one that was given up has no say any more
     socket.onopen = () => {
       if (!current()) return;
       clearTimeout(this.#timer);
-      if (this.#changed) this.#tell(this.#options);
+      for (const change of this.#changes.values()) this.#tell(change);
       this.#become("open");
     };
     socket.onmessage = ({ data }) => current() && this.#hear(JSON.parse(data));
@@ -179,14 +194,21 @@ export class HandStream extends EventTarget {
   }
 
   /**
-   * Change options, from the next frame on and after every reconnection.
+   * Change options, from the next frame on and after every reconnection. Each is told for itself: where the service
+   * refuses one, a `problem` says so, that one stays as it was, and the others change.
+   *
+   * A stream that has not begun, or was closed or refused, asks for all of them when it connects; it is `refused` then
+   * where one of them is.
    *
    * @param {StreamOptions} options those that are not named stay as they are
    */
   configure(options) {
-    Object.assign(this.#options, options);
-    this.#changed = true;
-    if (this.#socket?.readyState === WebSocket.OPEN && this.#state === "open") this.#tell(options);
+    for (const [name, value] of Object.entries(options)) {
+      if (!this.#changes.has(name) && this.#options[name] === value) continue; // it is in force
+      const change = { name: /** @type {keyof StreamOptions} */ (name), value };
+      this.#changes.set(name, change);
+      if (this.#socket?.readyState === WebSocket.OPEN && this.#state === "open") this.#tell(change);
+    }
   }
 
   /** Close the connection and leave it closed. Frames under way are answered with null. */
@@ -197,9 +219,18 @@ export class HandStream extends EventTarget {
     if (this.#state !== "closed") this.#become("closed");
   }
 
-  /** @param {StreamOptions} options */
-  #tell(options) {
-    this.#socket?.send(JSON.stringify({ type: "configure", ...options }));
+  /** @param {Change} change */
+  #tell(change) {
+    this.#told.push(change);
+    this.#socket?.send(JSON.stringify({ type: "configure", [change.name]: change.value }));
+  }
+
+  /** The service took or refused the oldest change it was told. @param {boolean} taken */
+  #settleChange(taken) {
+    const change = this.#told.shift();
+    if (!change) return;
+    if (taken) this.#options[change.name] = change.value;
+    if (this.#changes.get(change.name) === change) this.#changes.delete(change.name); // otherwise there is a newer one
   }
 
   // ---- what comes back
@@ -209,7 +240,9 @@ export class HandStream extends EventTarget {
     if (message.type === "result" || message.type === "configured") {
       this.#answered = true;
       this.#failures = 0;
+      this.#complaint = "";
     }
+    if (message.type === "configured") this.#settleChange(true);
     if (message.type === "result") {
       this.#settle(message.frame, ({ resolve, sent }) =>
         resolve({ ...message, roundTripMs: performance.now() - sent }),
@@ -219,6 +252,7 @@ export class HandStream extends EventTarget {
     } else if (message.type === "error") {
       const { status, title, detail } = message;
       this.#complaint = detail;
+      if (status === UNPROCESSABLE) this.#settleChange(false);
       this.dispatchEvent(new CustomEvent("problem", { detail: { status, title, detail } }));
     }
   }

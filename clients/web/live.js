@@ -58,7 +58,13 @@ export class Live extends EventTarget {
    */
   async startCamera(deviceId) {
     const source = this.#begin();
-    const media = await openCamera(deviceId);
+    let media;
+    try {
+      media = await openCamera(deviceId);
+    } catch (error) {
+      if (this.#source !== source) return null; // nobody asks for that one any more
+      throw error;
+    }
     if (this.#source !== source) {
       stopTracks(media);
       return null;
@@ -68,7 +74,7 @@ export class Live extends EventTarget {
     });
     this.#video.srcObject = media;
     await this.#play(source);
-    return media;
+    return this.#source === source ? media : null;
   }
 
   /** Take a video file as the source; it plays over and over. @param {Blob} file */

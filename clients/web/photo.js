@@ -41,7 +41,10 @@ export class Photo extends EventTarget {
     try {
       const answer = await findHands(this.#blob, options, { signal: request.signal, key: currentKey() });
       const picture = this.#picture ?? (await decode(this.#blob));
-      if (this.#request !== request) return; // a newer one is on its way
+      if (this.#request !== request) { // a newer one is on its way
+        if (picture !== this.#picture) picture.close();
+        return;
+      }
       this.#picture = picture;
       this.#tell("answer", { answer, picture });
     } catch (error) {

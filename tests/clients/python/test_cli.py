@@ -85,6 +85,19 @@ def test_many_drawings_go_into_a_folder(run: Run, photo: Path, tmp_path: Path, j
     assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["hand.png", "other.png"]
 
 
+@pytest.mark.parametrize("out", ["hand.png", "."])
+def test_a_drawing_never_takes_the_place_of_a_photo(
+    run: Run, service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("hand.png").write_bytes(b"the only one")
+    code, _, err = run(tmp_path / "hand.png", "--draw", out)
+    assert code == 2
+    assert "the photo hand.png would be overwritten" in err
+    assert Path("hand.png").read_bytes() == b"the only one"
+    assert not service.seen
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
@@ -204,3 +217,28 @@ def test_a_reader_that_has_enough(service: Any, photo: Path) -> None:
         process.stdout.close()
         assert process.wait(60) == 1
         assert process.stderr.read() == b""
+
+
+@pytest.mark.usefixtures("answers")
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_names_that_the_terminal_cannot_show(
+    service: Any, jpeg: bytes, tmp_path: Path, encoding: str
+) -> None:
+    """As a shell hands them over, in any bytes."""
+    name = os.fsencode(tmp_path) + b"/h\xff.jpg"
+    Path(os.fsdecode(name)).write_bytes(jpeg)
+    environment = os.environ | {"HAND_POSE_URL": service.url, "PYTHONIOENCODING": encoding}
+
+    def call(*words: bytes) -> tuple[int, bytes, bytes]:
+        command = [os.fsencode(sys.executable), b"-m", b"handpose_client", *words]
+        done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    code, out, err = call(name, b"--draw", os.fsencode(tmp_path) + b"/drawn")
+    assert (code, err) == (0, b"")
+    assert b"/h\\udcff.jpg: 160 " in out
+    for words in ([name + b"x"], [b"stream", name]):
+        code, out, err = call(*words)
+        assert (code, out) == (1, b"")
+        assert b"/h\\udcff.jpg" in err
+        assert b"Traceback" not in err

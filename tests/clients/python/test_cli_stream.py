@@ -45,6 +45,15 @@ def test_a_video_drawn(run: Run, clip: Path, tmp_path: Path) -> None:
         assert np.abs(mine[20:70, 10:50].astype(int) - theirs[20:70, 10:50]).mean() > 6
 
 
+def test_a_drawing_never_takes_the_place_of_the_video(run: Run, service: Any, clip: Path) -> None:
+    before = clip.read_bytes()
+    code, _, err = run("stream", clip, "--draw", clip.parent / "." / clip.name)
+    assert code == 2
+    assert f"the video {clip} would be overwritten" in err
+    assert clip.read_bytes() == before
+    assert not service.streams
+
+
 def test_the_options_of_a_stream(run: Run, service: Any, follows: None, clip: Path) -> None:
     run("stream", clip, "--no-smoothing", "--max-hands", "1", "--mirrored")
     assert service.streams[0].query == {"max_hands": "1", "mirrored": "true", "smoothing": "false"}

@@ -185,6 +185,31 @@ def test_the_connection_is_cut(
         client.call(url, "pose", jpeg)
 
 
+def test_an_answer_that_cannot_be_unpacked(client: Any, service: Any, jpeg: bytes) -> None:
+    headers = {"Content-Encoding": "gzip"}
+    service.answer = lambda _: Response(b"not gzip", headers=headers, media_type="application/json")
+    with pytest.raises(AnswerError, match=f"{service.url} cannot be unpacked"):
+        client.call(service.url, "pose", jpeg)
+
+
+def test_a_connection_that_was_idle_for_long_is_not_used_again(raw_service: Callable[..., str]) -> None:
+    """The service may be closing it at that moment: it does after 5 s."""
+    requests: list[int] = []
+
+    def serve(connection: socket.socket) -> None:
+        requests.append(0)
+        while connection.recv(65536):
+            requests[-1] += 1
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n"
+            connection.sendall(head + b"{}")
+
+    with HandPose(raw_service(serve)) as client:
+        for idle in (0, 0.1, 2.5):
+            time.sleep(idle)
+            client.ready()
+        assert requests == [2, 1]
+
+
 def test_ready(client: Any, service: Any, documents: SimpleNamespace) -> None:
     service.answer = lambda _: JSONResponse({"status": "ready"})
     assert client.call(service.url, "ready") is True
@@ -210,6 +235,19 @@ def test_waiting_in_vain(client: Any, service: Any, documents: SimpleNamespace, 
         client.call(service.url, "wait_until_ready", timeout=0.3)
     with pytest.raises(TimedOutError, match=r"not ready within 0\.3 s: cannot connect to .*refused"):
         client.call(unused_url, "wait_until_ready", timeout=0.3)
+
+
+def test_waiting_for_a_service_that_accepts_and_says_nothing(
+    client: Any, raw_service: Callable[..., str]
+) -> None:
+    def silent(connection: socket.socket) -> None:
+        while connection.recv(65536):
+            pass
+
+    started = time.monotonic()
+    with pytest.raises(TimedOutError, match=r"not ready within 0\.6 s: .* did not answer within 0\.\d+ s$"):
+        client.call(raw_service(silent), "wait_until_ready", timeout=0.6)
+    assert 0.6 <= time.monotonic() - started < 3
 
 
 def test_waiting_ends_at_once_when_it_is_no_service(

@@ -1,5 +1,6 @@
 """Where the service is and what is asked of it."""
 
+import httpx
 import pytest
 from handpose_client.protocol import Endpoint, Options, reason
 
@@ -37,6 +38,18 @@ def test_a_url_that_leads_nowhere(url: str) -> None:
 def test_a_forgotten_scheme_is_pointed_out(url: str) -> None:
     with pytest.raises(ValueError, match=f"did you mean http://{url}"):
         endpoint(url)
+
+
+@pytest.mark.parametrize("host", ["host:port", "host:99999", "a..b", "a\x01b", "h\udcff", "a" * 64])
+def test_a_host_or_port_that_cannot_be(host: str) -> None:
+    with pytest.raises(ValueError, match="the URL of a service cannot be"):
+        endpoint(f"http://{host}")
+
+
+def test_who_waits_for_less_long_has_less_patience() -> None:
+    assert endpoint(timeout=30.0).within(2.0).steps == httpx.Timeout(2.0)
+    assert endpoint(timeout=None).within(9.0).steps == httpx.Timeout(9.0, connect=5.0)
+    assert endpoint(timeout=0.001).within(2.0).steps == httpx.Timeout(0.001)
 
 
 @pytest.mark.parametrize("timeout", [0, -1.0, float("nan")])

@@ -60,6 +60,16 @@ def test_a_video_without_frames_is_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "video.mp4").exists()
 
 
+def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    """OpenCV would end the process."""
+    name = tmp_path / "v\udcff.avi"
+    name.write_bytes(b"")
+    with pytest.raises(VideoError, match="takes no name that is not UTF-8"):
+        VideoFile(name)
+    with pytest.raises(VideoError, match="takes no name that is not UTF-8"):
+        VideoWriter(name, 10)
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.mp4"):
         VideoFile(tmp_path / "none.mp4")

@@ -250,6 +250,30 @@ def test_options_change_while_it_runs(live: Watched) -> None:
     live.page.wait_for_selector("#status:has-text('No hand found')")
 
 
+def test_an_option_that_is_refused_spoils_no_other(
+    visit: Callable[..., Watched], browser: Browser, start_server: Callable[..., Any]
+) -> None:
+    running = start_server("--max-hands", "2")
+    port = running.url.rsplit(":", 1)[1]
+    watched = visit(browser, url=running.url)
+    watched.allowed = ("WebSocket connection to",)  # what a browser logs of every failed attempt
+    page = watched.page
+    page.click("#begin")
+    watched.wait_for("() => drawn.length && drawn.at(-1).answer.hands.length")
+    page.fill("[name=max_hands]", "3")
+    page.wait_for_selector("#error:has-text('max_hands: at most 2')")
+    page.fill("[name=min_score]", "1")
+    watched.wait_for("() => drawn.at(-1).answer.hands.length === 0")
+    page.wait_for_selector("#error:has-text('max_hands: at most 2')")
+    running.stop()
+    watched.wait_for_state("away")
+    start_server("--port", port, "--max-hands", "2")
+    watched.wait_for_state("live")
+    assert watched.drawn()[-1]["answer"]["hands"] == [], "what was taken is asked for again"
+    page.fill("[name=max_hands]", "2")
+    page.wait_for_selector("#error", state="hidden")
+
+
 def test_a_keyboard_is_enough(visit: Callable[..., Watched], browser: Browser) -> None:
     watched = visit(browser)
     page = watched.page

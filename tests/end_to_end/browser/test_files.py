@@ -95,6 +95,57 @@ def test_the_service_says_how_many_hands_until_the_visitor_does(
         assert f"max_hands={most}" in asked.value.url
 
 
+def test_a_number_that_cannot_be_is_not_sent(
+    visit: Callable[..., Watched], browser: Browser, shipped_photos: list[Any]
+) -> None:
+    page = visit(browser, mode="photo").page
+    page.fill("[name=max_hands]", "99")
+    with page.expect_request("**/v1/pose?*") as asked:
+        drop(page, "photo.jpg", "image/jpeg", shipped_photos[0].path.read_bytes())
+    assert "max_hands" not in asked.value.url
+
+
+def test_a_photo_that_fails_leaves_nothing_of_the_one_before(
+    visit: Callable[..., Watched], browser: Browser, shipped_photos: list[Any]
+) -> None:
+    watched = visit(browser, mode="photo")
+    watched.allowed = ("status of 415",)
+    page = watched.page
+    drop(page, "photo.jpg", "image/jpeg", shipped_photos[0].path.read_bytes())
+    check_photo(watched, shipped_photos[0])
+    drop(page, "notes.txt", "text/plain", b"these are no pixels")
+    page.wait_for_selector("#error:has-text('not a photo this service reads')")
+    assert page.locator(".hand").count() == 0
+    assert not page.is_visible("#json-view")
+    assert page.inner_text("#timing") == ""
+
+
+def test_who_leaves_while_a_photo_is_looked_at_finds_no_dimmed_page(
+    visit: Callable[..., Watched], browser: Browser, shipped_photos: list[Any]
+) -> None:
+    watched = visit(browser, mode="photo")
+    page = watched.page
+    page.route("**/v1/pose?*", lambda route: None)  # never answered
+    drop(page, "photo.jpg", "image/jpeg", shipped_photos[0].path.read_bytes())
+    page.wait_for_selector("#page[aria-busy=true]")
+    page.check("[value=camera]")
+    assert page.get_attribute("#page", "aria-busy") is None
+    page.click("#begin")
+    watched.wait_for_state("live")
+    assert page.evaluate("() => getComputedStyle(canvas).opacity") == "1"
+
+
+def test_a_slider_that_the_browser_kept_says_its_value(
+    visit: Callable[..., Watched], browser: Browser
+) -> None:
+    watched = visit(browser, mode="photo")
+    watched.page.fill("[name=min_score]", "0.8")
+    watched.page.goto(f"{watched.url}/docs")
+    watched.page.go_back()
+    watched.wait_for("() => options.min_score.value === '0.8'")
+    watched.page.wait_for_selector("#score-value:has-text('0.80')")
+
+
 def test_what_cannot_be_read_is_said(visit: Callable[..., Watched], browser: Browser) -> None:
     watched = visit(browser, mode="photo")
     watched.allowed = ("status of 415",)  # what a browser logs of the answer
@@ -151,6 +202,28 @@ def test_a_video_is_played_paused_and_searched(
     page.click("#play")
     watched.drawn()
     watched.wait_for("() => drawn.length >= 2")
+
+
+@pytest.mark.parametrize("mode", ["video", "photo"])
+def test_a_page_that_comes_back_can_be_used(
+    visit: Callable[..., Watched], browser: Browser, video: Path, shipped_photos: list[Any], mode: str
+) -> None:
+    """As browsers keep pages for the button Back, with all they have but what moved: that ended as they were left."""
+    watched = visit(browser, mode=mode)
+    page = watched.page
+    page.set_input_files("#file", video if mode == "video" else shipped_photos[0].path)
+    watched.wait_for_state("live" if mode == "video" else "photo")
+    for kind in ("pagehide", "pageshow"):
+        page.evaluate(
+            "(kind) => { dispatchEvent(new PageTransitionEvent(kind, { persisted: true })); }", kind
+        )
+    assert page.get_attribute("#stage", "data-state") == ("empty" if mode == "video" else "photo")
+    if mode == "video":
+        assert page.is_visible("#begin")
+        assert not page.is_visible("#stop")
+        assert not page.is_visible("#seek")
+        page.set_input_files("#file", video)
+        watched.wait_for_state("live")
 
 
 def luminance(colour: str) -> float:

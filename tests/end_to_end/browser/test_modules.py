@@ -1,5 +1,5 @@
 """Modules of the page by themselves, in a browser: `hand-stream.js` against a WebSocket that does what the test says,
-`statistics.js` on made-up answers.
+`photo.js` and `hand-client.js` against such a service, `statistics.js` on made-up answers.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,9 @@ from playwright.sync_api import Browser
 SET_UP = """async (root) => {
   const { HandStream } = await import(`${root}/hand-stream.js`);
   const { Statistics } = await import(`${root}/statistics.js`);
-  window.Statistics = Statistics;
+  const { Photo } = await import(`${root}/photo.js`);
+  const { findHands } = await import(`${root}/hand-client.js`);
+  Object.assign(window, { Statistics, Photo, findHands });
   window.WebSocket = class {
     sent = [];
     closed = undefined;
@@ -160,6 +162,7 @@ def test_it_comes_back_by_itself_and_counts_frames_from_0_again(run: Callable[[s
       const stream = opened({ max_hands: 1 }, { minDelayMs: 10 });
       const lost = stream.send("a");
       stream.configure({ max_hands: 3 });
+      sockets[0].say({ type: "configured", max_hands: 3 });
       sockets[0].lose(1006);
       await pause(60);
       sockets[1].open();
@@ -170,6 +173,72 @@ def test_it_comes_back_by_itself_and_counts_frames_from_0_again(run: Callable[[s
     assert lost is None
     assert answer["frame"] == 0
     assert urls == [2, '{"type":"configure","max_hands":3}', "ws://example.test/v1/stream?max_hands=3"]
+
+
+def test_an_option_that_is_refused_is_told_and_forgotten(run: Callable[[str], Any]) -> None:
+    sent, problems, lost, after = run("""
+      const stream = opened({ max_hands: 4 }, { minDelayMs: 10 });
+      stream.configure({ max_hands: 99, min_score: 0.8 });
+      sockets[0].say({ type: "error", frame: null, status: 422, title: "…", detail: "max_hands: too many" });
+      sockets[0].say({ type: "configured", max_hands: 4, min_score: 0.8 });
+      stream.configure({ max_hands: 4, min_score: 0.8 }); // as it is
+      stream.configure({ min_score: 0.9 });
+      sockets[0].say({ type: "configured", max_hands: 4, min_score: 0.9 });
+      sockets[0].lose(1006);
+      const lost = heard.at(-1);
+      await pause(60);
+      sockets[1].open();
+      const after = [sockets[1].url, sockets[1].sent];
+      stream.close();
+      return [sockets[0].sent, heard.filter(({ status }) => status), lost, after];""")
+    assert sent == [
+        '{"type":"configure","max_hands":99}',
+        '{"type":"configure","min_score":0.8}',
+        '{"type":"configure","min_score":0.9}',
+    ]
+    assert [problem["detail"] for problem in problems] == ["max_hands: too many"]
+    assert (lost["state"], lost["reason"]) == ("waiting", ""), "the option is no reason"
+    assert after == ["ws://example.test/v1/stream?max_hands=4&min_score=0.9", []]
+
+
+def test_changes_that_nobody_confirmed_are_told_again(run: Callable[[str], Any]) -> None:
+    """Not in the address: for a change that it refuses, the service must not refuse the whole stream."""
+    told, begun = run("""
+      const stream = opened({ max_hands: 4 }, { minDelayMs: 10 });
+      stream.configure({ max_hands: 3 });
+      stream.configure({ max_hands: 2 });
+      sockets[0].say({ type: "configured", max_hands: 3 });
+      sockets[0].lose(1006);
+      stream.configure({ min_score: 0.8 });
+      await pause(60);
+      sockets[1].open();
+      const told = [sockets[1].url, sockets[1].sent];
+      stream.close();
+      stream.connect();
+      const begun = sockets[2].url;
+      stream.close();
+      return [told, begun];""")
+    assert told == [
+        "ws://example.test/v1/stream?max_hands=3",
+        ['{"type":"configure","max_hands":2}', '{"type":"configure","min_score":0.8}'],
+    ]
+    assert begun == "ws://example.test/v1/stream?max_hands=2&min_score=0.8", "who begins asks for everything"
+
+
+def test_a_stream_that_is_refused_as_a_whole_forgets_no_option(run: Callable[[str], Any]) -> None:
+    state, url = run("""
+      const stream = make();
+      stream.connect();
+      stream.configure({ max_hands: 1 });
+      sockets[0].open();
+      sockets[0].say({ type: "error", frame: null, status: 401, title: "…", detail: "No key was sent." });
+      sockets[0].lose(1008);
+      const { state } = stream;
+      stream.connect();
+      stream.close();
+      return [state, sockets[1].url];""")
+    assert state == "refused"
+    assert url == "ws://example.test/v1/stream?max_hands=1"
 
 
 @pytest.mark.parametrize(
@@ -247,3 +316,64 @@ def test_the_figures_are_those_of_the_last_seconds(run: Callable[[str], Any]) ->
     assert (figures["roundTripMs"], figures["detectMs"], figures["poseMs"]) == (30, 9, 4)
     assert figures["detectorShare"] == pytest.approx(0.2)
     assert busy == 15
+
+
+# `decoding` has a function for each picture that is being decoded, `closed` the pictures that were let go.
+FAKE_PICTURES = """
+  window.fetch = async () => Response.json({ hands: [] });
+  const closed = [], decoding = [];
+  window.createImageBitmap = () => new Promise((done) => {
+    const picture = { number: decoding.length, close: () => closed.push(picture.number) };
+    decoding.push(() => done(picture));
+  });
+  const until = async (count) => { while (decoding.length < count) await pause(1); };"""
+
+
+def test_pictures_that_were_overtaken_are_let_go(run: Callable[[str], Any]) -> None:
+    answered, closed = run(f"""{FAKE_PICTURES}
+      const photo = new Photo(), answered = [];
+      photo.addEventListener("answer", ({{ detail }}) => answered.push(detail.picture.number));
+      const first = photo.take(new Blob(["a"]), {{}});
+      await until(1);
+      const second = photo.take(new Blob(["b"]), {{}});
+      await until(2);
+      const third = photo.ask({{}});
+      await until(3);
+      decoding.forEach((done) => done());
+      await Promise.all([first, second, third]);
+      await photo.ask({{}}); // about the picture that is there
+      return [answered, closed];""")
+    assert answered == [2, 2]
+    assert closed == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "message"),
+    [
+        ('new Response("<h1>Welcome</h1>")', 200, "What answered is no handpose service."),
+        ("Response.json(null)", 200, "What answered is no handpose service."),
+        (
+            "new Response(new ReadableStream({ start: (it) => it.error(new TypeError()) }))",
+            0,
+            "The service cannot be reached. Is it still running?",
+        ),
+        ("Response.json(null, { status: 503 })", 503, "The service is busy."),
+        (
+            'Response.json({ detail: "It is cut off." }, { status: 422 })',
+            422,
+            "The photo could not be read. It is cut off.",
+        ),
+        (
+            'Response.json({ detail: "max_hands: too many", errors: [{ name: "max_hands" }] }, { status: 422 })',
+            422,
+            "max_hands: too many",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_answer_is_said(
+    run: Callable[[str], Any], answer: str, status: int, message: str
+) -> None:
+    error = run(f"""
+      window.fetch = async () => {answer};
+      return findHands(new Blob(["a"])).catch(({{ name, status, message }}) => [name, status, message]);""")
+    assert error == ["HandError", status, message]

@@ -68,6 +68,37 @@ def test_a_camera_can_be_chosen_and_can_be_lost(
         assert words in refused(watched)
 
 
+def test_what_comes_late_for_a_camera_that_was_given_up_changes_nothing(
+    launch: Callable[..., Browser], visit: Callable[..., Watched]
+) -> None:
+    watched = visit(launch(FAKE_DEVICE, ALLOW))
+    page = watched.page
+    page.evaluate("""() => {
+      const { mediaDevices } = navigator, open = mediaDevices.getUserMedia.bind(mediaDevices);
+      mediaDevices.getUserMedia = () => new Promise((_, reject) => {
+        window.refuse = () => reject(Object.assign(new Error("no"), { name: "NotAllowedError" }));
+        mediaDevices.getUserMedia = open;
+      });
+    }""")
+    page.click("#begin")
+    page.check("[value=video]")
+    page.check("[value=camera]")
+    page.click("#begin")
+    watched.wait_for_state("live")
+    page.evaluate("() => refuse()")
+    page.wait_for_timeout(100)
+    assert page.get_attribute("#stage", "data-state") == "live"
+    assert not page.is_visible("#error")
+    page.click("#stop")
+    page.evaluate("() => { video.play = () => new Promise((done) => { window.played = done; }); }")
+    page.click("#begin")
+    watched.wait_for("() => 'played' in window")
+    page.check("[value=photo]")
+    page.evaluate("() => played()")
+    page.wait_for_timeout(100)
+    assert page.get_attribute("#stage", "data-state") == "empty"
+
+
 def test_it_says_why_the_service_takes_no_stream(
     launch: Callable[..., Browser], visit: Callable[..., Watched], start_server: Callable[..., Any]
 ) -> None:

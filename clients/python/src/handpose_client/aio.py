@@ -108,8 +108,8 @@ class AsyncHandPose:
         """As `HandPose.wait_until_ready`."""
         wait = Wait(self._endpoint, timeout)
         while True:
-            with wait.attempt():
-                if await self.ready():
+            with wait.attempt() as endpoint:
+                if await self._run(ready_call(), endpoint):
                     return
             await asyncio.sleep(wait.pause())
 
@@ -164,7 +164,8 @@ class AsyncHandPose:
         first, second = halves(data)
         return await self._ask_batch(first, options) + await self._ask_batch(second, options)
 
-    async def _run(self, call: Call[T]) -> T:
-        with self._endpoint.failures():
-            response = await self._http.request(**call.request())
+    async def _run(self, call: Call[T], endpoint: Endpoint | None = None) -> T:
+        endpoint = endpoint or self._endpoint
+        with endpoint.failures():
+            response = await self._http.request(**call.request(), timeout=endpoint.steps)
         return call.read(response)

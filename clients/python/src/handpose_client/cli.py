@@ -1,6 +1,7 @@
 """`hand-pose`: photos and streams from the command line."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     process, as argparse does.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may have bytes that no encoding knows
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _stream(words[1:]) if words[:1] == ["stream"] else _photos(words)
     except BrokenPipeError:  # who read our output has enough of it, as `head` does

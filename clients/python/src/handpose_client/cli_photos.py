@@ -22,14 +22,23 @@ def draws_to(photos: Sequence[str], out: str, refuse: Callable[[str], NoReturn])
     if folder.suffix.lower() in _FORMATS and not folder.is_dir():
         if len(photos) > 1:
             refuse(f"--draw: {len(photos)} photos need a folder, not the file {out}")
-        return [folder]
+        return _new([folder], photos, refuse)
     if folder.suffix and not folder.is_dir() and not out.endswith(("/", "\\")):
         refuse(f"--draw: a drawing is {', '.join(_FORMATS)}, not {out}")
     names = ["stdin" if photo == STANDARD_INPUT else Path(photo).stem for photo in photos]
     for name in names:
         if names.count(name) > 1:
             refuse(f"--draw: two photos would be drawn to {folder / name}.png")
-    return [folder / f"{name}.png" for name in names]
+    return _new([folder / f"{name}.png" for name in names], photos, refuse)
+
+
+def _new(drawings: list[Path], photos: Sequence[str], refuse: Callable[[str], NoReturn]) -> list[Path]:
+    """The drawings, none of which may take the place of a photo."""
+    originals = {Path(photo).resolve() for photo in photos if photo != STANDARD_INPUT}
+    for drawing in drawings:
+        if drawing.resolve() in originals:
+            refuse(f"--draw: the photo {drawing} would be overwritten")
+    return drawings
 
 
 def find_in_photos(

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handpose_client.cli_photos import say
@@ -26,12 +27,15 @@ USAGE = 2
 
 def follow(client: HandPose, options: argparse.Namespace, tell: Callable[[str], None]) -> int:
     """Stream a video or camera. Returns the exit code: 1 when a frame could not be used, 2 for a drawing that
-    is no video.
+    is no video or would take the place of the source.
 
     A camera goes on until Ctrl-C, which is its ordinary end. Raises HandPoseError and OSError.
     """
     from handpose_client.video import Camera, VideoFile, VideoWriter  # needs the extra
 
+    if options.draw and Path(options.draw).resolve() == Path(options.source).resolve():
+        tell(f"--draw: the video {options.draw} would be overwritten")
+        return USAGE
     with contextlib.ExitStack() as stack:
         camera = options.source.isdecimal()
         source = stack.enter_context(Camera(int(options.source)) if camera else VideoFile(options.source))

@@ -140,8 +140,8 @@ class HandPose:
         """
         wait = Wait(self._endpoint, timeout)
         while True:
-            with wait.attempt():
-                if self.ready():
+            with wait.attempt() as endpoint:
+                if self._run(ready_call(), endpoint):
                     return
             time.sleep(wait.pause())
 
@@ -208,7 +208,8 @@ class HandPose:
         first, second = halves(data)
         return self._ask_batch(first, options) + self._ask_batch(second, options)
 
-    def _run(self, call: Call[T]) -> T:
-        with self._endpoint.failures():
-            response = self._http.request(**call.request())
+    def _run(self, call: Call[T], endpoint: Endpoint | None = None) -> T:
+        endpoint = endpoint or self._endpoint
+        with endpoint.failures():
+            response = self._http.request(**call.request(), timeout=endpoint.steps)
         return call.read(response)

@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -33,7 +34,9 @@ DEFAULT_TIMEOUT = 30.0
 USER_AGENT = "handpose-client"
 DrawingFormat = Literal["png", "jpeg"]
 _CONNECT_TIMEOUT = 5.0  # a service that is there accepts at once
-_POLL_SECONDS = 0.25  # between two looks at a service that starts
+_POLL_SECONDS = 0.25  # between two looks at a service that starts; the last look may take as long
+# The service closes a connection that was idle for 5 s: one that is used again sooner is not just being closed.
+_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=2.0)
 _SCHEMES = {"http": "ws", "https": "wss"}
 
 
@@ -76,6 +79,7 @@ class Endpoint:
             raise ValueError(f"the URL of a service begins with http:// or https://, not {url!r}{hint}")
         if parts.query or parts.fragment:
             raise ValueError(f"the URL of a service has no query and no fragment: {url!r}")
+        _check_address(url)
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout must be above 0 seconds, not {timeout}")
         if api_key is not None and not (api_key.isascii() and api_key.isprintable() and api_key.strip()):
@@ -95,13 +99,25 @@ class Endpoint:
     @property
     def http_options(self) -> dict[str, Any]:
         """For `httpx.Client` and `httpx.AsyncClient`."""
-        connect = _CONNECT_TIMEOUT if self.timeout is None else min(self.timeout, _CONNECT_TIMEOUT)
         return {
             "base_url": self.url,
             "headers": self.headers,
-            "timeout": httpx.Timeout(self.timeout, connect=connect),
+            "limits": _LIMITS,
             "verify": self.ssl_context or True,
         }
+
+    @property
+    def steps(self) -> httpx.Timeout:
+        """How long each step of an answer may take."""
+        connect = _CONNECT_TIMEOUT if self.timeout is None else min(self.timeout, _CONNECT_TIMEOUT)
+        return httpx.Timeout(self.timeout, connect=connect)
+
+    def within(self, seconds: float) -> "Endpoint":
+        """The same, for those who wait for so long at most."""
+        hasty = copy(self)
+        seconds = round(seconds, 2)  # as it is said in messages
+        hasty.timeout = seconds if self.timeout is None else min(self.timeout, seconds)
+        return hasty
 
     def stream_url(self, options: Options) -> str:
         """The address of the WebSocket."""
@@ -121,6 +137,18 @@ class Endpoint:
             raise ConnectionFailedError(f"cannot connect to {self.url}: {reason(error)}") from error
         except httpx.TransportError as error:
             raise ConnectionFailedError(f"the connection to {self.url} was cut: {reason(error)}") from error
+        except httpx.DecodingError as error:
+            raise AnswerError(f"the answer of {self.url} cannot be unpacked: {reason(error)}") from error
+
+
+def _check_address(url: str) -> None:
+    """Raises ValueError for a host or port that cannot be."""
+    try:
+        parts = urlsplit(url)
+        (parts.hostname or "").encode("idna")
+        httpx.URL(url).copy_with(port=parts.port)
+    except (ValueError, httpx.InvalidURL) as error:
+        raise ValueError(f"the URL of a service cannot be {url!r}: {error}") from None
 
 
 def reason(error: BaseException) -> str:
@@ -239,23 +267,30 @@ class Wait:
 
     def __init__(self, endpoint: Endpoint, timeout: float) -> None:
         """timeout: seconds from now."""
-        self._url = endpoint.url
+        self._endpoint = endpoint
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
         self._reason = ""
 
     @contextmanager
-    def attempt(self) -> Iterator[None]:
-        """One look; a service that cannot be reached is not ready yet."""
+    def attempt(self) -> Iterator[Endpoint]:
+        """One look, at an endpoint that waits no longer than there is time; a service that cannot be reached is
+        not ready yet.
+        """
         self._reason = "its models are not warm"
         try:
-            yield
+            yield self._endpoint.within(max(self._left(), _POLL_SECONDS))
         except (ConnectionFailedError, TimedOutError) as error:
             self._reason = str(error)
 
     def pause(self) -> float:
         """Seconds until the next look. Raises TimedOutError when there is no time for one."""
-        left = self._deadline - time.monotonic()
+        left = self._left()
         if left <= 0:
-            raise TimedOutError(f"{self._url} was not ready within {self._timeout:g} s: {self._reason}")
+            raise TimedOutError(
+                f"{self._endpoint.url} was not ready within {self._timeout:g} s: {self._reason}"
+            )
         return min(_POLL_SECONDS, left)
+
+    def _left(self) -> float:
+        return self._deadline - time.monotonic()

@@ -72,9 +72,9 @@ class VideoFile(_Source):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """path: a file, or a URL that OpenCV reads. Raises FileNotFoundError for a file that is not there,
-        VideoError for one that is no video.
+        VideoError for one that is no video or whose name is not UTF-8.
         """
-        name = os.fspath(path)
+        name = _name(path)
         if "://" not in name and not Path(name).exists():
             raise FileNotFoundError(f"there is no file {name}")
         super().__init__(cv2.VideoCapture(name), name)
@@ -138,9 +138,10 @@ class VideoWriter:
     def __init__(self, path: str | os.PathLike[str], fps: float) -> None:
         """path: .mp4, .m4v, .mov and .mkv are written as MPEG-4, .avi as Motion JPEG.
 
-        Raises ValueError for another suffix. The file is made at the first frame.
+        Raises ValueError for another suffix, VideoError for a name that is not UTF-8. The file is made at the
+        first frame.
         """
-        self._path = Path(path)
+        self._path = Path(_name(path))
         if self._path.suffix.lower() not in _CODECS:
             raise ValueError(f"a video is {', '.join(_CODECS)}, not {self._path.name}")
         self._fps = fps
@@ -175,3 +176,13 @@ class VideoWriter:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _name(path: str | os.PathLike[str]) -> str:
+    """A file's name. Raises VideoError for one that is not UTF-8: OpenCV would end the process."""
+    name = os.fspath(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise VideoError(f"{name}: OpenCV takes no name that is not UTF-8") from None
+    return name
