@@ -48,10 +48,8 @@ COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/app /opt/app
 ARG BASE
 ARG VERSION=0.1.0
-ARG REVISION=unknown
 LABEL org.opencontainers.image.title="handpose" \
     org.opencontainers.image.description="Finds hands in pictures: boxes, handedness and 21 keypoints as JSON" \
     org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.version="${VERSION}" \
-    org.opencontainers.image.revision="${REVISION}" \
     org.opencontainers.image.base.name="${BASE}"

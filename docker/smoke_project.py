@@ -4,15 +4,17 @@
 import contextlib
 import http.client
 import os
+import re
 import shlex
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+COMPOSE_FILE = ROOT / "docker-compose.yml"
 READY_S = 120.0
 
 
@@ -27,9 +29,10 @@ class Smoke:
         self.base = base
         self.rows: list[tuple[str, bool, str]] = []
         self.port, self.prometheus_port, self.grafana_port = free_ports(3)
-        self._compose = [*compose, "--project-name", "handpose-smoke"]
-        # The settings of whoever runs this are not what is tried.
-        self._environment = {k: v for k, v in os.environ.items() if not k.startswith("HANDPOSE_")} | {
+        # The settings of whoever runs this are not what is tried: no `.env`, no override file, no variables.
+        files = ["--file", str(COMPOSE_FILE), "--env-file", str(ROOT / "docker" / "smoke.env")]
+        self._compose = [*compose, "--project-name", "handpose-smoke", *files]
+        self._environment = without_settings(os.environ) | {
             "TAG": "smoke",
             "BASE": base,
             "HANDPOSE_PORT": str(self.port),
@@ -93,6 +96,13 @@ class Smoke:
         everything = ("--profile", "monitoring")
         self.compose(*everything, "down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
         self.run("docker", "image", "rm", "--force", "handpose-service:smoke", check=False)
+
+
+def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment without what the compose file asks for, and without what Compose itself would do differently."""
+    asked = set(re.findall(r"\$\{(\w+)", COMPOSE_FILE.read_text(encoding="utf-8")))
+    prefixes = ("HANDPOSE_", "OTEL_", "COMPOSE_")
+    return {k: v for k, v in environment.items() if k not in asked and not k.startswith(prefixes)}
 
 
 def obtainable(smoke: Smoke, image: str) -> bool:

@@ -37,10 +37,8 @@ COPY service/ service/
 COPY training/ training/
 ARG BASE
 ARG VERSION=0.1.0
-ARG REVISION=unknown
 LABEL org.opencontainers.image.title="handpose-training" \
     org.opencontainers.image.description="Trains the networks that the handpose service runs" \
     org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.version="${VERSION}" \
-    org.opencontainers.image.revision="${REVISION}" \
     org.opencontainers.image.base.name="${BASE}"

@@ -1,35 +1,40 @@
 """`python -m service`: read the settings, load the models, listen. `python -m service create-key` makes API keys."""
 
+import argparse
 import logging
 import os
 import socket
 import sys
+from contextlib import suppress
 
 import uvicorn
 
 from service import create_key, logs, memory, safety
 from service.api.addresses import parse_proxies
-from service.api.connections import Connections, protocols
+from service.api.connections import Connections
+from service.api.protocols import protocols
 from service.app import create_app
 from service.engines.base import EngineError
 from service.models.checkpoint import CheckpointError
 from service.reload import load_pipeline, warm_up
 from service.server import Server, stoppable
-from service.settings import SettingsError, load
+from service.settings import Settings, SettingsError, load
 from service.tracing import TracingError
 
+_OVER_LIMIT = 2**12  # bytes; up to here the stream itself says what is wrong, larger frames are not read
 _UNSENT_BYTES = 32 * 2**10
 _UNREAD_SECONDS = 60  # then a connection whose client takes nothing is cut
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run until told to stop. Returns the exit code: 0, 2 for a setting that cannot be used, 1 for another
-    failure.
+    """Run until told to stop. Returns the exit code: 0, 2 for what is set and cannot be used, the address included, 1
+    for another failure.
     """
     words = sys.argv[1:] if arguments is None else arguments
     if words[:1] == [create_key.COMMAND]:
         return create_key.main(words[1:])
     memory.configure()
+    settings: Settings | None = None
     try:
         settings = load(words)
         with stoppable():
@@ -39,12 +44,13 @@ def main(arguments: list[str] | None = None) -> int:
             warm_up(pipeline)
             app = create_app(settings, pipeline)
     except (SettingsError, CheckpointError, EngineError, TracingError) as error:
-        return _fail(error, 2)
+        return _fail(f"{_setting_of(error, settings)}{error}", words)
     try:
         listener = listen(settings.host, settings.port)
     except OSError as error:
         why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
-        return _fail(f"cannot listen on {settings.host} port {settings.port}: {why}", 1)
+        where = f"{settings.host} port {settings.port} (HANDPOSE_HOST, HANDPOSE_PORT)"
+        return _fail(f"cannot listen on {where}: {why}", words)
     logs.configure(settings.log_level, settings.log_format)
     for warning in safety.warnings(settings):
         logging.getLogger("service").warning(warning)
@@ -66,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
         timeout_graceful_shutdown=settings.grace_seconds,
         http=http,
         ws=websocket,
-        ws_max_size=2 * settings.stream_max_bytes,  # the stream says what is wrong at half of this
+        ws_max_size=settings.stream_max_bytes + _OVER_LIMIT,
         ws_per_message_deflate=False,  # images do not deflate; trying cost 3 ms a frame
         ws_ping_interval=20,
         ws_ping_timeout=20,
@@ -104,9 +110,32 @@ def _limit_unread(listener: socket.socket) -> None:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_SECONDS * 1000)
 
 
-def _fail(message: object, code: int) -> int:
-    print(f"handpose: {message}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
-    return code
+def _setting_of(error: Exception, settings: Settings | None) -> str:
+    """What names the checkpoint that an error is about: `HANDPOSE_POSE: `; empty where it is about none."""
+    if settings is None or not isinstance(error, CheckpointError):
+        return ""
+    named = {str(settings.detector): "HANDPOSE_DETECTOR: ", str(settings.pose): "HANDPOSE_POSE: "}
+    folder = max((path for path in named if str(error).startswith(path)), key=len, default="")
+    return named.get(folder, "")
+
+
+def _fail(message: str, words: list[str]) -> int:
+    """Say why there is no start, in one line. Returns the exit code."""
+    if _wants_json(words):
+        logs.configure("info", "json")
+        logging.getLogger("service").critical(message)
+    else:
+        print(f"handpose: {message}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
+    return 2
+
+
+def _wants_json(words: list[str]) -> bool:
+    """Whether the log is to be JSON, also where the settings cannot be read as a whole."""
+    flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    flags.add_argument("--log-format", default=os.environ.get("HANDPOSE_LOG_FORMAT"))
+    with suppress(argparse.ArgumentError):
+        return bool(flags.parse_known_args(words)[0].log_format == "json")
+    return False
 
 
 if __name__ == "__main__":

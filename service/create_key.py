@@ -50,9 +50,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def add(path: Path, key: keys.Key) -> None:
-    """Add a key to a file, made for its owner alone when it is missing. Raises KeysError, OSError."""
+    """Add a key to a file, whoever owns it, made for oneself alone when it is missing. Raises KeysError, OSError."""
     if path.exists():
-        keys.Keyring([*keys.read_file(path), key])  # raises for a name that is taken
+        keys.Keyring([*keys.read_file(path, anyones=True), key])  # raises for a name that is taken
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "rb+") as file:
         size = file.seek(0, os.SEEK_END)

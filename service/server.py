@@ -51,6 +51,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._service = service
         self._stop_at: float | None = None
+        self._draining = False
         self._reload_asked = False
         self._reload: asyncio.Task[None] | None = None
 
@@ -82,13 +83,21 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: do what signals asked for."""
-        if self._stop_at is not None and time.monotonic() >= self._stop_at:
-            self.should_exit = True
+        if self._stop_at is not None:
+            self._drain(self._stop_at)
         # One that comes while a reload runs is for files that may have changed since: it waits for its turn.
         if self._reload_asked and not self._reloading():
             self._reload_asked = False
             self._reload = asyncio.create_task(self._try_to_reload())
         return await super().on_tick(counter)
+
+    def _drain(self, stop_at: float) -> None:
+        """Say so at first, and stop when it is time."""
+        if not self._draining and (seconds := self._service.settings.drain_seconds):
+            log.info("told to stop: serving on for %g seconds, and not ready from now on", seconds)
+        self._draining = True
+        if time.monotonic() >= stop_at:
+            self.should_exit = True
 
     def _reloading(self) -> bool:
         """Whether a reload runs, on a signal or over HTTP."""

@@ -31,6 +31,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
+        env_ignore_empty=True,
         extra="forbid",
         frozen=True,
         cli_prog_name="python -m service",
@@ -38,7 +39,11 @@ class Settings(BaseSettings):
         cli_implicit_flags=True,
     )
 
-    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all.")
+    host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address to listen on; 0.0.0.0 for all of IPv4, :: for all of IPv6.",
+    )
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     detector: Path = Field(default=DEFAULT_DETECTOR, description="Folder of the detector's checkpoint.")
     pose: Path = Field(default=DEFAULT_POSE, description="Folder of the pose model's checkpoint.")
@@ -247,6 +252,13 @@ class Settings(BaseSettings):
     def _device(cls, text: str) -> str:
         return check_device(text)
 
+    @field_validator("detector", "pose")
+    @classmethod
+    def _folder(cls, path: Path) -> Path:
+        if not os.path.isdir(path):  # Path.is_dir raises where a folder above is closed to us
+            raise ValueError("a checkpoint is a folder that is there")
+        return path
+
     @field_validator("allowed_origins")
     @classmethod
     def _origins(cls, text: str) -> str:
@@ -285,13 +297,18 @@ class Settings(BaseSettings):
 
 
 def load(arguments: Sequence[str] | None = None) -> Settings:
-    """Settings from the environment and, where given, command line arguments.
+    """Settings from the environment and, where given, command line arguments. An empty variable is as good as none.
 
     arguments: without the program's name; None reads the environment alone.
-    Raises SettingsError for a value out of bounds and for a HANDPOSE_ variable that does not exist.
+    Raises SettingsError for a value out of bounds, for a HANDPOSE_ variable that does not exist, and for an empty
+    HANDPOSE_KEYS.
     `--help` and unknown flags end the process, as argparse does (0 and 2).
     """
     _refuse_unknown_variables()
+    if "" in [value for name, value in os.environ.items() if name.upper() == f"{PREFIX}KEYS"]:
+        raise SettingsError(
+            f"{PREFIX}KEYS is empty, and would leave the service open to everybody; unset it where no key is wanted"
+        )
     try:
         if arguments is None:
             return Settings()

@@ -9,7 +9,7 @@ nobody.
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,6 +32,7 @@ _STRIP_PIXELS = 2**18
 _FLIPS = {1: None, 2: 1, 3: -1, 4: 0, 5: None, 6: 1, 7: -1, 8: 0}
 _JPEG_SIDE = 65_500  # what libjpeg writes
 _LARGE = 10_000_000  # pixels
+_PATIENCE = 20.0  # seconds for a large picture to wait for another: a thread that waits is no stuck one
 _one_large = threading.Lock()
 
 
@@ -75,17 +76,24 @@ class Decoded:
 @contextmanager
 def alone(pixels: int) -> Iterator[None]:
     """Large pictures are decoded, drawn and encoded one at a time, whatever the number of threads: for a moment that
-    takes several times the memory of their pixels.
+    takes several times the memory of their pixels. Raises Problem 503 where its turn does not come for long.
     """
-    with _one_large if pixels > _LARGE else nullcontext():
+    if pixels <= _LARGE:
         yield
+        return
+    if not _one_large.acquire(timeout=_PATIENCE):
+        raise Problem(503, "Too many large pictures are being decoded already.", headers={"Retry-After": "5"})
+    try:
+        yield
+    finally:
+        _one_large.release()
 
 
 def decode(data: bytes, limits: Limits, *, whole: bool = False) -> Decoded:
     """Decode an image file. whole: never at a reduced size.
 
     Raises Problem: 422 for no bytes, 415 for a type that is not read, 413 for too many pixels (told from
-    the header), 422 for a file that is damaged or cut off.
+    the header), 422 for a file that is damaged or cut off, 503 where too many large ones are decoded.
     """
     if not data:
         raise Problem(422, "The image is empty: 0 bytes were sent.")

@@ -139,14 +139,18 @@ def _name(name: str) -> str:
     return name
 
 
-def read_file(path: Path) -> list[Key]:
+def read_file(path: Path, *, anyones: bool = False) -> list[Key]:
     """The keys of a file, one record a line.
 
+    anyones: whoever owns it; for adding a key to a file of the service's user, not for serving by it.
     Raises KeysError when it cannot be read, or when somebody else may write to it or anybody may read it.
     """
     try:
         with path.open(encoding="utf-8") as file:
-            _check_permissions(path, os.fstat(file.fileno()))
+            found = os.fstat(file.fileno())
+            _check_permissions(path, found)
+            if not anyones:
+                _check_owner(path, found)
             return parse(file, str(path))
     except OSError as error:
         raise KeysError(f"{path}: {error.strerror}") from None
@@ -162,19 +166,28 @@ def _check_permissions(path: Path, found: os.stat_result) -> None:
     if found.st_mode & (stat.S_IWGRP | stat.S_IRWXO):
         mode = stat.S_IMODE(found.st_mode)
         raise KeysError(f"{path} may be read or changed by others (mode {mode:04o}): chmod 600 {path}")
-    if found.st_uid not in (0, os.geteuid()):
+
+
+def _check_owner(path: Path, found: os.stat_result) -> None:
+    if os.name == "posix" and found.st_uid not in (0, os.geteuid()):
         raise KeysError(f"{path} belongs to user {found.st_uid}, who could change it; not to this service's")
 
 
 def load(records: str, path: Path | None) -> Keyring:
     """The keys of the settings: `records`, separated by commas, and those of the file.
 
-    Raises KeysError, also for a file without any: the service would be open to everybody.
+    Raises KeysError, also for records or a file without any: the service would be open to everybody.
     """
     keys = parse(records.split(","), "HANDPOSE_KEYS")
+    if records:
+        _refuse_none(keys, "HANDPOSE_KEYS")
     if path is not None:
         found = read_file(path)
-        if not found:
-            raise KeysError(f"{path} holds no key, and would leave the service open to everybody")
+        _refuse_none(found, str(path))
         keys += found
     return Keyring(keys)
+
+
+def _refuse_none(keys: Sequence[Key], source: str) -> None:
+    if not keys:
+        raise KeysError(f"{source} holds no key, and would leave the service open to everybody")

@@ -11,21 +11,30 @@ import ipaddress
 from urllib.parse import urlsplit
 
 ANY = "*"
+_USUAL_PORTS = {"http": ":80", "https": ":443"}
 
 
 def parse_origins(text: str) -> frozenset[str]:
-    """Origins from a comma-separated list; `*` stands for all.
+    """Origins from a comma-separated list, as browsers write them: without the scheme's usual port. `*` stands for all.
 
-    Raises ValueError for one that is not `scheme://host` or `scheme://host:port`.
+    Raises ValueError for one that is not `scheme://host` or `scheme://host:port`, patterns included.
     """
     origins = frozenset(part.strip().lower().rstrip("/") for part in text.split(",") if part.strip())
-    for origin in origins - {ANY}:
-        parts = urlsplit(origin)
-        if not parts.scheme or not parts.netloc or parts.path or parts.query:
-            raise ValueError(
-                f"an origin looks like https://example.org or http://localhost:3000, not {origin}"
-            )
-    return origins
+    return frozenset(origin if origin == ANY else _parse(origin) for origin in origins)
+
+
+def _parse(origin: str) -> str:
+    parts = urlsplit(origin)
+    if (
+        origin != f"{parts.scheme}://{parts.netloc}"
+        or not parts.scheme
+        or not parts.hostname
+        or "@" in origin
+    ):
+        raise ValueError(f"an origin looks like https://example.org or http://localhost:3000, not {origin}")
+    if "*" in origin:
+        raise ValueError(f"each origin is written out, or a single * allows all; not {origin}")
+    return origin.removesuffix(_USUAL_PORTS.get(parts.scheme, ""))
 
 
 def allowed(origin: str | None, host: str, origins: frozenset[str], *, unnamed: bool = False) -> bool:

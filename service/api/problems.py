@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.schemas import ProblemAnswer
@@ -88,13 +88,14 @@ def install(app: FastAPI) -> None:
         return respond(error)
 
     @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> Response:
+    async def _http(request: HTTPConnection, error: HTTPException) -> Response:
         detail = error.detail
         if error.status_code == 404:
-            detail = f"There is nothing at {request.url.path}."
+            what = "nothing" if request.scope["type"] == "http" else "no stream"
+            detail = f"There is {what} at {request.url.path}."
         elif error.status_code == 405:
             allowed = (error.headers or {}).get("Allow", "")
-            detail = f"{request.method} is not allowed here; allowed: {allowed or 'another method'}."
+            detail = f"{request.scope['method']} is not allowed here; allowed: {allowed or 'another method'}."
         return respond(Problem(error.status_code, detail, headers=error.headers))
 
     @app.exception_handler(RequestValidationError)
@@ -105,6 +106,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(ClientDisconnect)
     async def _gone(_: Request, __: ClientDisconnect) -> Response:
         return Response(status_code=CLIENT_CLOSED_REQUEST)  # nobody reads it; logs and metrics do
+
+    async def _nothing_there(scope: Scope, receive: Receive, send: Send) -> None:
+        raise HTTPException(404)
+
+    app.router.default = _nothing_there  # for streams, too; Starlette closes those with a bare 403
 
     generate = app.openapi
 

@@ -2,6 +2,9 @@
 which foreign pages may read them (CORS), and whose word on the client's address is taken.
 """
 
+import logging
+from typing import Any
+
 from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
@@ -38,6 +41,7 @@ HEADERS = {
     "Cache-Control": "no-store",  # answers are about somebody's photo; the page's files say otherwise
 }
 _PREFLIGHT_SECONDS = 600
+log = logging.getLogger("service")
 
 
 def protect(app: FastAPI, settings: Settings) -> None:
@@ -53,9 +57,24 @@ def protect(app: FastAPI, settings: Settings) -> None:
             max_age=_PREFLIGHT_SECONDS,
         )
     app.add_middleware(SecurityHeaders)
-    if settings.trusted_proxies:
-        trusted = [str(network) for network in parse_proxies(settings.trusted_proxies)]
-        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=trusted)
+    app.add_middleware(
+        _ProxyHeaders, trusted_hosts=[str(one) for one in parse_proxies(settings.trusted_proxies)]
+    )
+
+
+class _ProxyHeaders(ProxyHeadersMiddleware):
+    """Says once when a proxy is not believed: all of its clients then count as one."""
+
+    _told = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if not self._told and scope["type"] != "lifespan" and "x-forwarded-for" in Headers(scope=scope):
+            peer = scope["client"][0] if scope.get("client") else ""
+            if peer not in self.trusted_hosts:
+                self._told = True
+                told = "X-Forwarded-For from %s is ignored; a proxy of yours belongs into HANDPOSE_TRUSTED_PROXIES"
+                log.warning(told, peer)
+        await super().__call__(scope, receive, send)
 
 
 class _Cors(CORSMiddleware):

@@ -107,14 +107,35 @@ def test_there_is_time_to_stop(compose: dict[str, Any], name: str) -> None:
     longest = (
         fields["drain_seconds"].default + 2 * fields["grace_seconds"].default
     )  # the second for what is stuck
-    assert seconds(compose["services"][name]["stop_grace_period"]) >= longest + 5
+    assert seconds(default(compose["services"][name]["stop_grace_period"])) >= longest + 5
 
 
-def test_the_memory_is_enough_for_full_queues(compose: dict[str, Any]) -> None:
+def test_the_memory_is_enough_for_four_threads_at_every_limit(compose: dict[str, Any]) -> None:
+    """The sum of docs/operations.md, Memory."""
     gigabytes = int(default(compose["services"]["handpose"]["mem_limit"]).removesuffix("g"))
-    bodies = Settings.model_fields["upload_memory"].default
-    picture = 3 * Settings.model_fields["max_pixels"].default
-    assert gigabytes * 2**30 > bodies + 4 * picture + 500 * 2**20
+    fields = Settings.model_fields
+    pixels = fields["max_pixels"].default
+    threads = 4 * 4 * pixels
+    dearest = 16 * pixels
+    bodies = 2 * fields["upload_memory"].default  # what comes, and drawn answers
+    streams = fields["max_streams"].default * 4 * fields["stream_max_bytes"].default
+    assert gigabytes * 2**30 > 200e6 + threads + dearest + bodies + streams
+
+
+def test_what_traces_are_set_by_is_passed_on(compose: dict[str, Any]) -> None:
+    passed_on = compose["services"]["handpose"]["environment"].keys()
+    exporter = {
+        "ENDPOINT",
+        "HEADERS",
+        "TIMEOUT",
+        "PROTOCOL",
+        "TRACES_ENDPOINT",
+        "TRACES_HEADERS",
+        "TRACES_TIMEOUT",
+    }
+    assert passed_on >= {f"OTEL_EXPORTER_OTLP_{name}" for name in exporter}
+    assert passed_on >= {"OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"}
+    assert passed_on >= {"OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
 
 
 def test_what_is_mounted_exists(compose: dict[str, Any], root: Path) -> None:

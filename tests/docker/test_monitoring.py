@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,14 @@ import pytest
 import yaml
 from fastapi import FastAPI
 
-from service.api.metrics import NOT_READY, QUEUE_FULL, REASONS, TOO_MANY_STREAMS
+from service.api.metrics import (
+    MALFORMED,
+    NOT_READY,
+    QUEUE_FULL,
+    REASONS,
+    TOO_MANY_CONNECTIONS,
+    TOO_MANY_STREAMS,
+)
 from service.app import create_app
 from service.settings import Settings
 
@@ -81,7 +90,7 @@ def test_every_metric_that_tells_something_is_shown(app: FastAPI, expressions: l
 
 
 def test_labels_have_values_that_occur(routes: set[str], expressions: list[str]) -> None:
-    reasons = {*REASONS.values(), QUEUE_FULL, NOT_READY, TOO_MANY_STREAMS}
+    reasons = {*REASONS.values(), QUEUE_FULL, NOT_READY, MALFORMED, TOO_MANY_STREAMS, TOO_MANY_CONNECTIONS}
     known = {
         "route": routes,
         "reason": reasons,
@@ -119,6 +128,29 @@ def test_alerts_are_loaded_and_say_what_to_do(
         assert rule["annotations"].keys() == {"summary", "action"}, rule["alert"]
         for job in re.findall(r'job="(\w+)"', rule["expr"]):
             assert job == scrape["scrape_configs"][0]["job_name"]
+
+
+def test_alerts_fire_when_they_should(root: Path) -> None:
+    if not shutil.which("promtool"):
+        pytest.skip("promtool is not installed")
+    done = subprocess.run(
+        ["promtool", "test", "rules", *sorted((root / "tests" / "docker").glob("alerts*.test.yml"))],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_document_lists_the_alerts(root: Path, alerts: list[dict[str, Any]]) -> None:
+    text = (root / "docs" / "operations.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(Handpose\w+)` \| (\w+) \| (\w+) \|", text, re.MULTILINE)
+    assert listed == [(one["alert"], one["labels"]["severity"], one.get("for", "0")) for one in alerts]
+
+
+def test_every_reason_to_turn_somebody_away_is_told(alerts: list[dict[str, Any]]) -> None:
+    asked = " ".join(rule["expr"] for rule in alerts)
+    told_otherwise = {QUEUE_FULL, NOT_READY}  # by the status 503, by handpose_ready
+    for reason in {*REASONS.values(), TOO_MANY_STREAMS, TOO_MANY_CONNECTIONS, MALFORMED} - told_otherwise:
+        assert reason in asked, reason
 
 
 def test_grafana_finds_its_files(root: Path, compose: dict[str, Any], dashboard: dict[str, Any]) -> None:

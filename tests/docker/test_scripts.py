@@ -128,6 +128,25 @@ def test_training_script_told_to_stop_waits_for_the_save_and_exports_nothing(
     assert "export" not in Path(fake_python["LOG"]).read_text()
 
 
+def test_the_smoke_test_tries_the_files_as_they_come(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///here")
+    for name in (
+        "HANDPOSE_KEYS",
+        "SERVICE_MEMORY",
+        "EXTRA",
+        "OTEL_SERVICE_NAME",
+        "COMPOSE_FILE",
+        "HANDS_DATA",
+    ):
+        monkeypatch.setenv(name, "the operator's")
+    smoke = load(root / "docker" / "smoke_project.py").Smoke(["docker", "compose"], "base")
+    assert smoke._environment["DOCKER_HOST"] == "unix:///here"
+    assert "the operator's" not in smoke._environment.values()
+    assert Path(smoke._compose[smoke._compose.index("--file") + 1]) == root / "docker-compose.yml"
+    settings = Path(smoke._compose[smoke._compose.index("--env-file") + 1]).read_text()
+    assert all(line.startswith("#") for line in settings.splitlines())
+
+
 def test_load_knows_what_was_in_flight(root: Path) -> None:
     smoke_load = load(root / "docker" / "smoke_load.py")
     sent = [smoke_load.Sent(at, answered, 200) for at, answered in ((1, 2), (2, 4), (2.9, 9), (3.1, 4))]

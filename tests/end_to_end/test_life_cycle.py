@@ -139,6 +139,7 @@ def test_load_balancers_are_told_first(start_server: Callable, load: Callable) -
             time.sleep(0.01)
         assert answer.status_code == 503
         assert balancer.get("/healthz").status_code == 200
+    assert "serving on for 5 seconds" in wait_for_line(running, "told to stop")
     asking.wait_for(1)
     asking.stop()
     assert exit_code(running) == 0

@@ -1,10 +1,11 @@
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
 from service.__main__ import main
-from service.api.keys import load
+from service.api.keys import KeysError, load, read_file
 
 
 def test_the_key_is_shown_once_and_its_hash_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,6 +40,20 @@ def test_a_file_without_a_last_newline_is_not_damaged(
     path.chmod(0o600)
     assert main(["create-key", "lab", "--file", str(path)]) == 0
     assert [key.name for key in load("", path).keys] == ["lab"]
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root may give a file away")
+def test_root_adds_to_the_file_of_the_services_user(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "keys"
+    assert main(["create-key", "lab", "--file", str(path)]) == 0
+    os.chown(path, 10001, -1)
+    assert main(["create-key", "ops", "--file", str(path)]) == 0
+    assert [key.name for key in read_file(path, anyones=True)] == ["lab", "ops"]
+    assert (path.stat().st_uid, stat.S_IMODE(path.stat().st_mode)) == (10001, 0o600)
+    with pytest.raises(KeysError, match="belongs to user 10001"):
+        load("", path)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,8 @@
+import json
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,7 +27,7 @@ def test_a_folder_without_a_checkpoint_ends_with_2(
 ) -> None:
     assert main(["--detector", str(tmp_path)]) == 2
     message = one_line(capsys.readouterr().err)
-    assert str(tmp_path) in message
+    assert f"HANDPOSE_DETECTOR: {tmp_path}" in message
     assert "card.json" in message
 
 
@@ -38,18 +42,41 @@ def test_models_that_do_not_run_end_with_2(
     assert "the models do not run: out of memory" in one_line(capsys.readouterr().err)
 
 
-def test_a_port_in_use_ends_with_1_and_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_ends_with_2_and_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert main(["--port", str(port)]) == 1
+        assert main(["--port", str(port)]) == 2
     message = one_line(capsys.readouterr().err)
     assert f"127.0.0.1 port {port}" in message
     assert "in use" in message
 
 
-def test_an_unknown_host_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--host", "no.such.host.invalid", "--port", "0"]) == 1
-    assert "no.such.host.invalid" in one_line(capsys.readouterr().err)
+def test_an_unknown_host_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--host", "no.such.host.invalid", "--port", "0"]) == 2
+    message = one_line(capsys.readouterr().err)
+    assert "no.such.host.invalid" in message
+    assert "HANDPOSE_HOST" in message
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "told"),
+    [
+        (["--log-format", "json", "--port", "x"], {}, "HANDPOSE_PORT"),
+        ([], {"HANDPOSE_LOG_FORMAT": "json", "HANDPOSE_PROT": "1"}, "HANDPOSE_PROT"),
+        (["--log-format=json", "--host", "192.0.2.1"], {}, "cannot listen on 192.0.2.1"),
+    ],
+)
+def test_why_it_does_not_start_is_json_when_so_asked(
+    root: Path, words: list[str], variables: dict[str, str], told: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "service", *words],
+        cwd=root, env=os.environ | variables, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2
+    line = json.loads(one_line(done.stderr))
+    assert line["level"] == "critical"
+    assert told in line["message"]
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")

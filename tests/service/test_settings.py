@@ -43,6 +43,8 @@ def test_the_environment_sets_and_flags_win(monkeypatch: pytest.MonkeyPatch) -> 
         ("HANDPOSE_DETECTION_THRESHOLD", "1.5", "--detection-threshold"),
         ("HANDPOSE_LOG_LEVEL", "loud", "--log-level"),
         ("HANDPOSE_ACCESS_LOG", "perhaps", "--access-log"),
+        ("HANDPOSE_POSE", "/nowhere", "--pose"),
+        ("HANDPOSE_DETECTOR", "/nowhere", "--detector"),
     ],
 )
 def test_a_bad_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, flag: str) -> None:
@@ -51,6 +53,22 @@ def test_a_bad_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value:
         load()
     for word in (name, value, flag):
         assert word in str(caught.value)
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        if name != "keys":
+            monkeypatch.setenv(PREFIX + name.upper(), "")
+    assert load() == load([]) == Settings.model_construct()
+
+
+@pytest.mark.parametrize("records", ["", " ", ",", "# lab:inference:0", " , "])
+def test_a_variable_for_keys_without_one_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, records: str
+) -> None:
+    monkeypatch.setenv("HANDPOSE_KEYS", records)
+    with pytest.raises(SettingsError, match=r"HANDPOSE_KEYS.*leave the service open"):
+        load()
 
 
 def test_several_bad_values_are_all_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ class Socket:
         query: str = "",
         headers: dict[str, str] | None = None,
         subprotocols: list[str] | None = None,
+        path: str = "/v1/stream",
     ) -> None:
         self._to_app: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._from_app: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -30,8 +31,8 @@ class Socket:
             "asgi": {"version": "3.0", "spec_version": "2.4"},
             "http_version": "1.1",
             "scheme": "ws",
-            "path": "/v1/stream",
-            "raw_path": b"/v1/stream",
+            "path": path,
+            "raw_path": path.encode(),
             "root_path": "",
             "query_string": query.encode(),
             "headers": [(name.encode(), value.encode()) for name, value in fields.items()],

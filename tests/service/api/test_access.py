@@ -163,6 +163,20 @@ def test_addresses_are_believed_from_trusted_proxies_alone(
     assert list(client.app.state.service.access.rates._buckets) == [counted]
 
 
+@pytest.mark.parametrize(("trusted", "warnings"), [("", 1), ("10.0.0.0/24", 1), ("127.0.0.0/8", 0)])
+def test_a_proxy_that_is_not_believed_is_named_once(
+    make_client: Make, caplog: pytest.LogCaptureFixture, trusted: str, warnings: int
+) -> None:
+    client = make_client(trusted_proxies=trusted)
+    assert client.get("/healthz").status_code == 200
+    assert caplog.records == []
+    for _ in range(2):
+        client.get("/healthz", headers={"X-Forwarded-For": "198.51.100.1"})
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == warnings
+    assert all("127.0.0.1 is ignored" in text and "HANDPOSE_TRUSTED_PROXIES" in text for text in said)
+
+
 def test_inventing_addresses_does_not_help(make_client: Make, photo: bytes) -> None:
     client = make_client(rate_limit=0.001, rate_burst=2, max_batch_images=2)
     statuses = [

@@ -45,13 +45,6 @@ def test_pictures_are_refused_before_anything_is_done_for_them(full, path: str) 
     assert 'handpose_rejected_total{reason="queue_full"} 1.0' in text
 
 
-def test_who_waits_for_leave_to_send_is_told_to_connect_anew(full) -> None:
-    """Its next request would come where the server expects the body that was not sent."""
-    response = full.pose(b"x", headers={"Expect": "100-continue"})
-    assert response.status_code == 503
-    assert response.headers["connection"] == "close"
-
-
 def test_everything_else_is_answered(full) -> None:
     for path in ("/healthz", "/readyz", "/metrics", "/v1/models"):
         assert full.get(path).status_code == 200

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 from PIL import ImageOps
 
+from service.api import images
 from service.api.headers import Header
 from service.api.images import Limits, decode, reduction
 from service.api.images import encode as encode_picture
@@ -238,6 +239,16 @@ def test_large_pictures_are_decoded_one_at_a_time(
     with ThreadPoolExecutor(2) as threads:
         assert len(list(threads.map(lambda _: decode(data, LIMITS), range(2)))) == 2
     assert max(seen) == most
+
+
+def test_a_large_picture_does_not_wait_for_ever(encode: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "_PATIENCE", 0.05)
+    data = encode(np.zeros((3200, 3200, 3), np.uint8), "PNG")
+    with images.alone(3200 * 3200), ThreadPoolExecutor(1) as thread:
+        error = thread.submit(decode, data, LIMITS).exception()
+    assert isinstance(error, Problem)
+    assert (error.status, error.headers) == (503, {"Retry-After": "5"})
+    assert decode(data, LIMITS).width == 3200
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])

@@ -121,6 +121,10 @@ def test_a_file_of_somebody_else_is_refused(file: Path, monkeypatch: pytest.Monk
         os.chown(file, 12345, -1)
     with pytest.raises(KeysError, match="belongs to user"):
         read_file(file)
+    assert len(read_file(file, anyones=True)) == 1
+    file.chmod(0o644)
+    with pytest.raises(KeysError, match="chmod 600"):
+        read_file(file, anyones=True)
 
 
 def test_a_file_that_cannot_be_used_is_named(file: Path, tmp_path: Path) -> None:

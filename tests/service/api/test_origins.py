@@ -12,7 +12,24 @@ def test_a_list_is_read_with_its_slips() -> None:
     assert parse_origins("") == frozenset()
 
 
-@pytest.mark.parametrize("text", ["example.org", "https://", "https://example.org/page", "//example.org"])
+def test_the_usual_port_is_left_out_as_browsers_do() -> None:
+    assert parse_origins(
+        "https://a.example:443, http://a.example:80, https://a.example:80, http://[::1]:80"
+    ) == {
+        "https://a.example",
+        "http://a.example",
+        "https://a.example:80",
+        "http://[::1]",
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "example.org", "https://", "https://example.org/page", "//example.org", "https://*.example.org",
+        "https://me@example.org", "https://example.org#a", "https://:443",
+    ],
+)  # fmt: skip
 def test_what_is_no_origin_stops_the_start_and_is_named(text: str) -> None:
     with pytest.raises(SettingsError, match="HANDPOSE_ALLOWED_ORIGINS"):
         load(["--allowed-origins", text])

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
 from service.api.problems import CatchCrashes
 from service.inference.pipeline import Pipeline
+from tests.service.api.asgi_socket import Socket
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,18 @@ def test_routing_errors_are_problems(client, method: str, url: str, status: int,
     assert words in problem["detail"]
     if status == 405:
         assert response.headers["allow"]
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/v1/pose"])
+def test_a_stream_that_is_not_there_is_a_problem(play: Callable, path: str) -> None:
+    async def scenario(app: FastAPI) -> None:
+        status, headers, problem = await Socket(app, path=path).refused()
+        assert status == problem["status"] == 404
+        assert headers["content-type"] == "application/problem+json"
+        assert headers["x-request-id"]
+        assert problem["detail"] == f"There is no stream at {path}."
+
+    play(scenario)
 
 
 def test_a_crash_is_a_problem_without_internals(
