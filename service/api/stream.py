@@ -205,6 +205,7 @@ class _Connection:
         while True:
             await self._arrival.wait()
             message, end = await self._take_turn()
+            self._told += 1
             await self._send(message)
             if end is not None:
                 raise end
@@ -221,19 +222,16 @@ class _Connection:
                 # requests have put into the queue each comes in its turn.
                 found = (await service.workers.run(self._analyse, reserved=True)).result
             except Problem as problem:
-                self._told += 1
                 service.streams.failed()
                 return messages.error(self._current, problem.status, problem.detail), None
             except Exception:
                 log.exception("frame %s of a stream failed", self._current)
-                self._told += 1
                 service.streams.failed()
                 detail = "The service failed on this frame; its log says why."
                 return messages.error(self._current, 500, detail), _EndError(INTERNAL, detail)
             finally:
                 if self._waiting is None:
                     self._arrival.clear()
-            self._told += 1
             service.streams.answered(found.hands, found.timing_ms, found.detector_ran)
             if service.tracing is not None:
                 service.tracing.frame(self._trace, found.index, found.arrived, found.timing_ms)

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.types import HandLabel, LabelledImage
+from training.datasets.types import Handedness, HandLabel, LabelledImage
 
 # A box that lies this much inside a larger one of the same picture labels the same hand a second time.
 _NESTED = 0.7
@@ -147,6 +147,14 @@ def box_of(values: Any) -> NDArray[np.float32]:
     return box
 
 
+def handedness_of(value: Any) -> Handedness | None:
+    """The value itself. Raises ValueError for what is neither a side nor None."""
+    if value not in (None, "left", "right"):
+        raise ValueError(f"handedness is {value!r}, not left or right")
+    side: Handedness | None = value
+    return side
+
+
 def _label(annotation: dict[str, Any], size: tuple[int, int] | None, file: Path) -> HandLabel:
     where = f"{file}: annotation {annotation.get('id')}"
     try:
@@ -163,9 +171,10 @@ def _label(annotation: dict[str, Any], size: tuple[int, int] | None, file: Path)
         table = values.reshape(21, 3)
         if (table[:, 2] > 0).any():
             keypoints, labelled, visible = table[:, :2].copy(), table[:, 2] > 0, table[:, 2] == 2
-    handedness = annotation.get("handedness")
-    if handedness not in (None, "left", "right"):
-        raise DatasetError(f"{where}: handedness is {handedness!r}, not left or right")
+    try:
+        handedness = handedness_of(annotation.get("handedness"))
+    except ValueError as error:
+        raise DatasetError(f"{where}: {error}") from None
     return HandLabel(
         box,
         keypoints,

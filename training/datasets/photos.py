@@ -10,7 +10,15 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.coco import CocoEntry, CocoHands, DatasetError, box_of, normal_path, read_rgb
+from training.datasets.coco import (
+    CocoEntry,
+    CocoHands,
+    DatasetError,
+    box_of,
+    handedness_of,
+    normal_path,
+    read_rgb,
+)
 from training.datasets.types import HandLabel, LabelledImage
 
 Label = TypeVar("Label")
@@ -155,9 +163,8 @@ def photos_with_found_hands(data: Path, files: Sequence[str], name: str) -> Coco
 def _own_label(entry: dict[str, Any]) -> HandLabel:
     known = np.array([point is not None for point in entry["keypoints"]])
     keypoints = np.array([point or (0, 0) for point in entry["keypoints"]], np.float32)
-    if entry["handedness"] not in (None, "left", "right"):
-        raise ValueError(f"handedness is {entry['handedness']!r}, not left or right")
-    return HandLabel(box_of(entry["box"]), keypoints, labelled=known, handedness=entry["handedness"])
+    handedness = handedness_of(entry["handedness"])
+    return HandLabel(box_of(entry["box"]), keypoints, labelled=known, handedness=handedness)
 
 
 def _listed(data: Path, name: str, read: Callable[[Any], Label], what: str) -> list[tuple[Path, Label]]:
