@@ -117,14 +117,14 @@ def calibrate(
         calibration=pipeline.calibration,
     )
     presence = pipeline.thresholds.presence
-    learnt = photos_with_found_hands(root, data["photos"], data.get("found_hands", ""))
-    learnt.entries = [e for e in learnt.entries if e.complete and not e.source.startswith(incomplete)]
+    learnt = photos_with_found_hands(root, data["photos"], data.get("found_hands", ""), incomplete)
+    learnt.entries = [entry for entry in learnt.entries if entry.complete]
     answers = ask(everything, thin_out(learnt, FIT_PHOTOS))
     negatives = photos_without_hands(root, data.get("negatives", ()), data.get("hand_free", ""))
     answers += [ask_one(everything, negatives[i], (), "negatives") for i in range(len(negatives))]
     if data.get("share", {}).get("scene"):
         answers += [ask_one(everything, s.image, s.hands, s.source) for s in _new_scenes(data, root)]
-    fitted = score_samples(answers, presence, incomplete)
+    fitted = score_samples(answers, presence)
     return {
         photos.name: compare(score_samples(ask(everything, photos.photos), presence, incomplete), fitted)
         for photos in sets

@@ -69,7 +69,9 @@ class DetectorTask:
         check_unread(recipe, "freeze_norms", "restore_norms", "loss.boxes", "data.own_labels")
         self.recipe = recipe
         self.section = section = recipe.data
-        photos = photos_with_found_hands(data, section.photos, section.found_hands)
+        photos = photos_with_found_hands(
+            data, section.photos, section.found_hands, section.incomplete_sources
+        )
         warn_of_unknown_sources(section, photos)
         self.photos = thin_out(photos, recipe.limit)
         self.photo_weights = self.photos.weights(section.source_power, section.source_weight)
@@ -115,30 +117,25 @@ class DetectorTask:
         canvas.image = photometric(canvas.image, rng)
         return targets_of(canvas)
 
-    def _photo(self, rng: np.random.Generator) -> tuple[LabelledImage, bool]:
-        picture = self.photos[int(rng.choice(len(self.photos), p=self.photo_weights))]
-        known = not picture.source.startswith(tuple(self.section.incomplete_sources))
-        return picture, known and picture.complete
+    def _photo(self, rng: np.random.Generator) -> LabelledImage:
+        return self.photos[int(rng.choice(len(self.photos), p=self.photo_weights))]
 
     def _single(self, rng: np.random.Generator, size: int) -> Canvas:
         canvas = Canvas.blank(size, rng)
-        picture, complete = self._photo(rng)
+        picture = self._photo(rng)
         side = _log_uniform(rng, 20, 0.86 * size)
         matrix = photo_matrix(picture, size, size, side, rng, whole=bool(rng.random() < 0.45))
-        canvas.place(picture, (0, 0, size, size), matrix, complete)
+        canvas.place(picture, (0, 0, size, size), matrix, picture.complete)
         return canvas
 
     def _mosaic(self, rng: np.random.Generator, size: int) -> Canvas:
         canvas = Canvas.blank(size, rng)
         for region in mosaic(size, rng):
             width, height = region[2] - region[0], region[3] - region[1]
-            if rng.random() < 0.85:
-                picture, complete = self._photo(rng)
-            else:
-                picture, complete = self._negative(rng), True
+            picture = self._photo(rng) if rng.random() < 0.85 else self._negative(rng)
             side = _log_uniform(rng, 13, 0.85 * max(width, height))
             matrix = photo_matrix(picture, width, height, side, rng, whole=bool(rng.random() < 0.3))
-            canvas.place(picture, region, matrix, complete)
+            canvas.place(picture, region, matrix, picture.complete)
         return canvas
 
     def _pasted(self, rng: np.random.Generator, size: int) -> Canvas:
@@ -148,7 +145,7 @@ class DetectorTask:
         canvas = Canvas(cut_out(place, size, rng))
         canvas.unlabelled[:] = not free
         for _ in range(int(rng.integers(1, 4))):
-            picture, _ = self._photo(rng)
+            picture = self._photo(rng)
             hands = [hand for hand in picture.hands if can_be_cut_out(hand)]
             if not hands:
                 continue

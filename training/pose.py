@@ -81,7 +81,9 @@ class PoseTask:
         self.recipe = recipe
         self.section = section = recipe.data
         limit = recipe.limit
-        photos = photos_with_found_hands(data, section.photos, section.found_hands)
+        photos = photos_with_found_hands(
+            data, section.photos, section.found_hands, section.incomplete_sources
+        )
         warn_of_unknown_sources(section, photos)
         posed = [i for i, entry in enumerate(photos.entries) if any(_has_pose(h) for h in entry.hands)]
         keep = evenly_spaced(posed, limit)
@@ -96,10 +98,7 @@ class PoseTask:
             if not _has_pose(h)
         ]
         self.boxed = evenly_spaced(boxed, limit)
-        incomplete = tuple(section.incomplete_sources)
-        complete = [
-            i for i, e in enumerate(photos.entries) if e.complete and not e.source.startswith(incomplete)
-        ]
+        complete = [i for i, entry in enumerate(photos.entries) if entry.complete]
         self.complete = evenly_spaced(complete, limit)
         self.negatives = photos_without_hands(data, section.negatives, section.hand_free, limit)
         self.false_hands = FalseHands(data, section.false_hands, limit) if section.false_hands else None

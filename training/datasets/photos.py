@@ -141,22 +141,26 @@ class OwnLabels:
         return LabelledImage(read_rgb(path), (hand,), complete=False)
 
 
-def photos_with_found_hands(data: Path, files: Sequence[str], name: str) -> CocoHands:
+def photos_with_found_hands(
+    data: Path, files: Sequence[str], name: str, incomplete: Sequence[str] = ()
+) -> CocoHands:
     """COCO keypoint files of the data folder, and hands that nobody had labelled: in their photos, and in others.
 
     data: the data folder. files: in it. name: a file beside the recipes, a JSON object as `FalseHands` has it; "": no
     such hands. They have a box alone, whose exact place is not to be trusted. A photo that is in none of the files
-    joins them, its folder's name as its source. Raises DatasetError as `CocoHands` and `FalseHands` do.
+    joins them, its folder's name as its source. incomplete: sources (or how their names start) whose photos show hands
+    that are still not labelled. Raises DatasetError as `CocoHands` and `FalseHands` do.
     """
     photos = CocoHands(*(data / file for file in files))
-    if not name:
-        return photos
     found: dict[Path, list[HandLabel]] = defaultdict(list)
-    for path, box in _listed(data, name, box_of, "boxes"):
+    for path, box in _listed(data, name, box_of, "boxes") if name else ():
         found[path].append(HandLabel(box, loose_box=True))
     known = [replace(entry, hands=(*entry.hands, *found.pop(entry.path, ()))) for entry in photos.entries]
     others = [CocoEntry(path, tuple(hands), path.parent.name) for path, hands in found.items()]
-    photos.entries = [*known, *others]
+    photos.entries = [
+        replace(entry, complete=entry.complete and not entry.source.startswith(tuple(incomplete)))
+        for entry in (*known, *others)
+    ]
     return photos
 
 
