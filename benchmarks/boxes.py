@@ -1,13 +1,14 @@
-"""How well the boxes of a detector fit hands that were rendered, whose boxes are exact.
+"""How well boxes fit hands that were rendered, whose boxes are exact.
 
-    python benchmarks/boxes.py [--count 40] [--detector service/weights/detector ...]
+    python benchmarks/boxes.py [--count 40] [--detector service/weights/detector ...] [--answered]
 
 Pictures of each slice of `benchmarks/accuracy.py`, with other random numbers than there and background photos that are
-held out. Boxes are the detector's own, before keypoints have a say; each hand counts with the one that fits it best.
-Needs the data folder's photos (docs/training.md).
+held out. Boxes are the detector's own, before keypoints have a say, or with --answered those that a single picture is
+answered with. Each hand counts with the one that fits it best. Needs the data folder's photos (docs/training.md).
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=40, help="pictures of each slice")
     parser.add_argument("--detector", type=Path, nargs="+", default=[DEFAULT_DETECTOR], help="checkpoints")
+    parser.add_argument("--answered", action="store_true", help="boxes that the pair answers with")
     parser.add_argument("--data", type=Path, help="data folder")
     options = parser.parse_args()
     backgrounds = Backgrounds(
@@ -40,13 +42,17 @@ def main() -> None:
     print(f"{'slice':12} hands  IoU > 0.5, IoU > 0.75, mean IoU of those above 0.5; for each detector")
     for name in SLICES:
         pictures = [render_slice(name, FIRST + number, backgrounds) for number in range(options.count)]
-        fits = [np.concatenate([_best_fits(pipeline, p) for p in pictures]) for pipeline in pipelines]
+        fits = [
+            np.concatenate([_best_fits(pipeline, p, options.answered) for p in pictures])
+            for pipeline in pipelines
+        ]
         print(f"{name:12} {len(fits[0]):5}", *map(_told, fits), sep="  ")
 
 
-def _best_fits(pipeline: Pipeline, picture: LabelledImage) -> NDArray[np.float32]:
-    """(M,) for each hand the highest IoU with a box that the detector tells."""
-    boxes = np.array([found.box.corners for found in pipeline.detect(picture.image)], np.float32)
+def _best_fits(pipeline: Pipeline, picture: LabelledImage, answered: bool) -> NDArray[np.float32]:
+    """(M,) for each hand the highest IoU with a box that is told."""
+    look = partial(pipeline.hands, max_hands=8) if answered else pipeline.detect
+    boxes = np.array([found.box.corners for found in look(picture.image)], np.float32)
     fits = []
     for hand in picture.hands:
         corners = np.concatenate([hand.box[:2], hand.box[:2] + hand.box[2:]])

@@ -29,7 +29,10 @@ def averaged(network: nn.Module, decay: float) -> AveragedModel:
             torch._foreach_copy_(means, values)
             return
         keep = ((1 + count) / (10 + count)).clamp(max=decay)  # stays on the device: nothing waits for it
-        torch._foreach_mul_(means, keep)
-        torch._foreach_add_(means, torch._foreach_mul(values, 1 - keep))
+        steps = torch._foreach_sub(
+            values, means
+        )  # nothing where a weight is not trained: it stays to the bit
+        torch._foreach_mul_(steps, 1 - keep)
+        torch._foreach_add_(means, steps)
 
     return AveragedModel(network, multi_avg_fn=average, use_buffers=True)

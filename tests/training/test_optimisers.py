@@ -54,3 +54,12 @@ def test_the_average_starts_fast_and_then_keeps_what_the_decay_says() -> None:
         seen = float(average.module.weight.detach())
         assert seen == pytest.approx(expected, rel=1e-5)
     assert 10 < seen < 11
+
+
+def test_what_is_not_trained_stays_to_the_bit() -> None:
+    net = nn.Conv2d(3, 4, 3).requires_grad_(False)
+    average = averaged(net, 0.9)
+    for _ in range(50):
+        average.update_parameters(net)
+    assert torch.equal(average.module.weight, net.weight)
+    assert torch.equal(average.module.bias, net.bias)
