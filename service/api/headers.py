@@ -22,9 +22,8 @@ class HeaderError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Header:
     """width, height: pixels as stored, before `orientation` (EXIF, 1–8) is applied. alpha: some may be
-    transparent. animated: a PNG with frames behind the picture, see `without_frames`. hidden_grey: the one grey of a
-    PNG that is transparent, as stored but for depths below 8 bits, which are spread over 8. progressive: a JPEG whose
-    scans refine one another, which a decoder holds whole.
+    transparent. hidden_grey: the one grey of a PNG that is transparent, as stored but for depths below 8 bits, which
+    are spread over 8. progressive: a JPEG whose scans refine one another, which a decoder holds whole.
     """
 
     format: Format
@@ -32,13 +31,11 @@ class Header:
     height: int
     orientation: int = 1
     alpha: bool = False
-    animated: bool = False
     hidden_grey: int | None = None
     progressive: bool = False
 
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_PNG_FRAMES = (b"acTL", b"fcTL", b"fdAT")
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by its type of colour
 # A progressive JPEG has about ten scans, and each costs the decoder a walk over all pixels. Many are an attack on it.
 _MAX_SCANS = 100
@@ -150,7 +147,7 @@ def _png(data: bytes) -> Header:
     if data[12:16] != b"IHDR":
         raise HeaderError("the PNG does not begin with its header")
     width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
-    alpha, animated, orientation, hidden_grey = colour in (4, 6), False, 1, None
+    alpha, orientation, hidden_grey = colour in (4, 6), 1, None
     # Deflated pixels are hardly larger than pixels. What is, would be inflated a thousandfold and thrown away.
     room = 2 * height * (1 + width * depth * _PNG_CHANNELS.get(colour, 1) // 8) + 2**16
     at = 8
@@ -162,13 +159,12 @@ def _png(data: bytes) -> Header:
         if at + 12 + length > len(data):
             raise HeaderError(f"the PNG is cut off: a chunk of {length} bytes ends behind the file")
         if kind == b"IEND":
-            return Header("png", width, height, orientation, alpha, animated, hidden_grey)
-        animated = animated or kind in _PNG_FRAMES
+            return Header("png", width, height, orientation, alpha, hidden_grey)
         if kind == b"IDAT" and (room := room - length) < 0:
             raise HeaderError("the PNG has more data than pixels")
         if kind == b"tRNS":
             alpha = True
-            if colour == 0:
+            if colour == 0 and hidden_grey is None:  # the first counts
                 (grey,) = struct.unpack_from(">H", data, at + 8)
                 hidden_grey = grey * 255 // (2**depth - 1) if depth < 8 else grey
         elif kind == b"eXIf":
@@ -177,19 +173,21 @@ def _png(data: bytes) -> Header:
     raise HeaderError(f"the PNG has more than {_MAX_CHUNKS} chunks")
 
 
-def without_frames(png: bytes) -> bytes:
-    """The picture of an animated PNG that `read_header` has read, without its frames.
+def bare(png: bytes) -> bytes:
+    """A PNG that `read_header` has read, with nothing but what its pixels are made of.
 
-    OpenCV's reader of these (of 5.0.0) takes memory for all of them, and some damaged ones crash it.
+    Of all else libpng writes warnings to standard error, one for each chunk and with words from the file: lines without
+    end in our log, or such as look like our own. Text and profiles would be inflated for nothing. OpenCV's reader of
+    animated ones (of 5.0.0) takes memory for all frames, and some damaged ones crash it.
     """
-    parts, at = [_PNG], len(_PNG)
-    while at + 12 <= len(png):
+    parts, seen, at = [_PNG], set[bytes](), len(_PNG)
+    while at + 12 <= len(png) and b"IEND" not in seen:
         length, kind = struct.unpack_from(">I4s", png, at)
-        if kind not in _PNG_FRAMES:
+        critical = not kind[0] & 0x20  # PNG, section 5.4
+        if kind == b"IDAT" or (kind not in seen and (critical or kind == b"tRNS")):
             parts.append(png[at : at + 12 + length])
+        seen.add(kind)
         at += 12 + length
-        if kind == b"IEND":
-            break
     return b"".join(parts)
 
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from service.api.headers import Header, HeaderError, describe, read_header, sniff, without_frames
+from service.api.headers import Header, HeaderError, bare, describe, read_header, sniff
 from service.api.problems import Problem
 from service.inference.geometry import Image
 from service.inference.hands import Box, Hand
@@ -134,8 +134,8 @@ def reduction(header: Header, decode_side: int) -> int:
 
 def _pixels(data: bytes, header: Header, factor: int) -> Image:
     """(H, W, 3) uint8 RGB as stored, not yet turned upright."""
-    if header.animated:
-        data = without_frames(data)
+    if header.format == "png":
+        data = bare(data)
     if header.alpha:
         flags = cv2.IMREAD_UNCHANGED
     else:

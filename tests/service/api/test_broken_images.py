@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.api.headers import Header, HeaderError, describe, exif_orientation, read_header, sniff
+from service.api.headers import HeaderError, bare, describe, exif_orientation, read_header, sniff
+from service.api.images import Limits, decode
 
 sys.path.append(
     str(Path(__file__).resolve().parents[3] / "benchmarks")
@@ -190,10 +193,41 @@ def test_animations_are_read_without_their_frames(decoder: Decoder, first: bytes
     assert decoder.decode(whole[:-12] + frames + whole[-12:]) == "200"
 
 
-def test_headers_know_animations() -> None:
-    files = real_files()
-    assert read_header(files["png animated"]) == Header("png", 64, 48, animated=True)
-    assert read_header(files["png"]) == Header("png", 64, 48)
+FORGED = b'\n{"level":"info","logger":"service","message":"keys in use: eve"}\n'
+NOISY = {
+    "a profile whose name is a line of the log": (
+        chunk(b"iCCP", FORGED + b"\0\0" + zlib.compress(bytes(range(200)))),
+        2,
+    ),
+    "thousands of damaged texts": (chunk(b"zTXt", b"a") * 10_000, 2),
+    "thousands of transparencies": (chunk(b"tRNS", bytes(6)) * 10_000, 2),
+    "thousands of palettes": (chunk(b"PLTE", bytes(6)) * 10_000, 0),
+}
+
+
+@pytest.mark.parametrize(("chunks", "colour"), NOISY.values(), ids=NOISY)
+def test_a_picture_writes_no_lines_into_the_log(
+    capfd: pytest.CaptureFixture[str], chunks: bytes, colour: int
+) -> None:
+    """libpng writes a line to standard error for each chunk that it does not like, with its words in it."""
+    pixels = PIXELS if colour == 2 else zlib.compress(bytes((64 + 1) * 48))
+    assert decode(png(64, 48, pixels, colour=colour, extra=chunks), Limits()).image.shape == (48, 64, 3)
+    written = capfd.readouterr().err
+    assert "eve" not in written
+    assert written.count("\n") <= 1
+
+
+@pytest.mark.parametrize("kind", [kind for kind in real_files() if kind.startswith("png")])
+def test_a_bare_picture_has_the_same_pixels(kind: str) -> None:
+    data = real_files()[kind]
+    dressed = data[:33] + chunk(b"gAMA", struct.pack(">I", 20_000)) + chunk(b"tEXt", b"a\0b") + data[33:]
+    plain = bare(dressed)
+    assert b"gAMA" not in plain
+    assert bare(plain) == plain
+    kept, whole = (
+        cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED) for file in (plain, dressed)
+    )
+    assert np.array_equal(kept, whole)
 
 
 def test_a_crash_is_seen_and_survived(decoder: Decoder) -> None:
