@@ -25,7 +25,7 @@ _MODEL_LABELS = (
     "task", "name", "version", "architecture", "licence", "sha256", "engine", "device", "precision",
 )  # fmt: skip
 # Why a request, a stream or a connection was turned away: said where that is done, or by its status.
-QUEUE_FULL, NOT_READY, MALFORMED = "queue_full", "not_ready", "malformed"
+QUEUE_FULL, NO_MEMORY, NOT_READY, MALFORMED = "queue_full", "no_memory", "not_ready", "malformed"
 TOO_MANY_STREAMS, TOO_MANY_CONNECTIONS = "too_many_streams", "too_many_connections"
 TOO_SLOW, TOO_LARGE = "too_slow", "too_large"
 REASONS = {401: "unauthorized", 403: "forbidden", 408: TOO_SLOW, 413: TOO_LARGE, 429: "rate_limited"}
@@ -62,7 +62,7 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
-        unasked = QUEUE_FULL, NOT_READY, TOO_MANY_STREAMS, TOO_MANY_CONNECTIONS, MALFORMED
+        unasked = QUEUE_FULL, NO_MEMORY, NOT_READY, TOO_MANY_STREAMS, TOO_MANY_CONNECTIONS, MALFORMED
         for reason in (*REASONS.values(), *unasked):
             self.rejected.labels(reason)  # so that a rate can be taken of the first one
         self.stage_seconds = Histogram(

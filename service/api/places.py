@@ -53,9 +53,11 @@ class NoRoomError(Exception):
 class Budget:
     """What all requests together may hold at once: bytes, pictures. Belongs to one event loop."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, on_refusal: Callable[[], object] = lambda: None) -> None:
+        """on_refusal: called for each that finds no room."""
         self.limit = limit
         self.used = 0
+        self._on_refusal = on_refusal
 
     @contextmanager
     def hold(self) -> Iterator[Callable[[int], None]]:
@@ -65,6 +67,7 @@ class Budget:
         def take(size: int) -> None:
             nonlocal held
             if self.used + size > self.limit:
+                self._on_refusal()
                 raise NoRoomError(f"{size} more than {self.used} would be over {self.limit}")
             self.used += size
             held += size

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from service.api.access import Access
 from service.api.images import Limits
-from service.api.metrics import NOT_READY, Metrics
+from service.api.metrics import NO_MEMORY, NOT_READY, Metrics
 from service.api.places import Budget
 from service.api.problems import Problem
 from service.api.streams import Streams
@@ -54,8 +55,9 @@ class Service:
         self.metrics.ready.set_function(lambda: self.ready and not self.draining)
         self.streams = Streams(self.settings.max_streams, self.workers.threads, self.metrics.registry)
         self.access = Access(self.settings)
-        self.uploads = Budget(self.settings.upload_memory)
-        self.drawn = Budget(self.settings.upload_memory)
+        no_memory = partial(self.metrics.reject, NO_MEMORY)
+        self.uploads = Budget(self.settings.upload_memory, no_memory)
+        self.drawn = Budget(self.settings.upload_memory, no_memory)
         self.batched = Budget(self.workers.threads + self.workers.queue_size)
 
     def use(self, pipeline: Pipeline) -> None:

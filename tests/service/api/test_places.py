@@ -29,7 +29,8 @@ def test_no_limit() -> None:
 
 
 def test_memory_is_shared_and_comes_back() -> None:
-    memory = Budget(10)
+    refused: list[int] = []
+    memory = Budget(10, lambda: refused.append(1))
     with memory.hold() as first:
         first(4)
         with memory.hold() as second:
@@ -39,6 +40,7 @@ def test_memory_is_shared_and_comes_back() -> None:
         assert memory.used == 4
         first(6)
     assert memory.used == 0
+    assert len(refused) == 1
 
 
 def test_memory_comes_back_after_an_error() -> None:

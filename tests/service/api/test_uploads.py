@@ -148,6 +148,7 @@ def test_bodies_share_a_bounded_memory(make_client: Callable, photo: bytes) -> N
         assert response.status_code == 503
         assert response.headers["retry-after"] == "1"
         assert memory.used == 4096 - len(photo) + 1
+    assert 'handpose_rejected_total{reason="no_memory"} 1.0' in client.get("/metrics").text
     assert client.pose(photo).status_code == 200
     assert memory.used == 0
 
