@@ -1,5 +1,6 @@
 """uvicorn's WebSocket, bounded: in what it collects, in what it writes for who does not read, in how it ends."""
 
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -36,16 +37,25 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             return
         super().data_received(data)
         if not self.handshake_initiated:  # the head of the handshake comes whole, and first
-            self._refuse_handshake()
+            limits = "with at most 128 headers of at most 8 KiB"
+            self._refuse_handshake(
+                Problem(400, f"The handshake of a stream is a GET without a body, {limits}.")
+            )
         self._bound_farewell()
         self._wait_for_reader()
 
     def handle_connect(self, event: Any) -> None:
         """The handshake. Frames wait until the application has taken it, by `receive`."""
+        self.handshake_initiated = True
+        answer = self.conn.accept(event)
+        if answer.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            headers = {name: answer.headers[name] for name in ("Allow", "Upgrade") if name in answer.headers}
+            detail = answer.body.decode().partition("\n")[0]
+            self._refuse_handshake(Problem(answer.status_code, detail, headers=headers))
+            return
         super().handle_connect(event)
-        if not self.close_sent:
-            self.read_paused = True
-            self.transport.pause_reading()
+        self.read_paused = True
+        self.transport.pause_reading()
 
     async def receive(self) -> Any:
         message = await super().receive()  # which reads on
@@ -95,12 +105,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.conn.send_close(code, reason)
             self.handle_parser_exception()
 
-    def _refuse_handshake(self) -> None:
+    def _refuse_handshake(self, problem: Problem) -> None:
         self.places.on_refusal(MALFORMED)
-        detail = (
-            "The handshake of a stream is a GET without a body, with at most 128 headers of at most 8 KiB."
-        )
-        self._end(written(Problem(400, detail)))
+        self._end(written(problem))
 
     def _bound_farewell(self) -> None:
         """Once a close frame is sent, nothing but the other side's is waited for: not for the rest of a message."""

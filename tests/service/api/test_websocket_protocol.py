@@ -104,10 +104,14 @@ def test_a_websocket_keeps_its_one_place_until_it_ends(start: Callable[..., Any]
 
 
 HANDSHAKES = {
-    "a long header": handshake(headers=b"Cookie: " + b"a" * 9000 + b"\r\n"),
-    "many headers": handshake(headers=b"".join(b"X-%d: a\r\n" % n for n in range(130))),
-    "a body": handshake(headers=b"Content-Length: 5\r\n", body=b"12345"),
-    "chunks": handshake(headers=b"Transfer-Encoding: chunked\r\n", body=b"0\r\n\r\n"),
+    "a long header": (handshake(headers=b"Cookie: " + b"a" * 9000 + b"\r\n"), b"8 KiB"),
+    "many headers": (handshake(headers=b"".join(b"X-%d: a\r\n" % n for n in range(130))), b"8 KiB"),
+    "a body": (handshake(headers=b"Content-Length: 5\r\n", body=b"12345"), b"without a body"),
+    "chunks": (handshake(headers=b"Transfer-Encoding: chunked\r\n", body=b"0\r\n\r\n"), b"without a body"),
+    "another version": (handshake().replace(b"Version: 13", b"Version: 8"), b"Sec-WebSocket-Version"),
+    "no version": (handshake().replace(b"Version: 13", b"V: 13"), b"Sec-WebSocket-Version"),
+    "a bad key": (handshake().replace(b"Key: ", b"Key: ="), b"Sec-WebSocket-Key"),
+    "a POST": (handshake().replace(b"GET", b"POST"), b"POST"),
 }
 
 
@@ -116,10 +120,13 @@ def test_a_handshake_that_is_not_understood_hears_so(start: Callable[..., Any], 
     refused: list[str] = []
     connections, port = start(limit=1, on_refusal=refused.append)
     with connected(port) as connection:
-        connection.sendall(HANDSHAKES[kind])
+        sent, words = HANDSHAKES[kind]
+        connection.sendall(sent)
         answer = read_all(connection)
-        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.startswith(b"HTTP/1.1 405 " if kind == "a POST" else b"HTTP/1.1 400 ")
+        assert (b"Allow: GET" in answer) == (kind == "a POST")
         assert b"application/problem+json" in answer
+        assert words in answer
         until(lambda: len(connections) == 0)
     assert refused == ["malformed"]
 
