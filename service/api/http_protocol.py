@@ -68,7 +68,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._parse(data)
         self.fruitless = 0 if self.progress else self.fruitless + len(data)
         if self.fruitless > _MAX_HEAD_BYTES:
-            self._refuse(TOO_LARGE, Problem(431, f"The head of a request may have {_MAX_HEAD_BYTES} bytes."))
+            self._refuse_head()
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= _MAX_WAITING:
@@ -83,6 +83,9 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._stop_timer()
         self.progress = True
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > _MAX_HEAD_BYTES:
+            self._refuse_head()  # it came at once
+            raise _EnoughError
         if not self._upgrade_ignored():
             super().on_headers_complete()
 
@@ -159,10 +162,15 @@ class HttpProtocol(HttpToolsProtocol):
                 await send(message)
 
             await app(scope, receive, answer)
+            if (
+                cycle.response_started and not cycle.response_complete
+            ):  # given up, and uvicorn would call it an error
+                cycle.disconnected = True
+                self.transport.close()
 
         self.running = cycle
         cycle.transport = _Finishing(self)
-        super()._start_asgi_task(cycle, run if cycle.waiting_for_100_continue else app)
+        super()._start_asgi_task(cycle, run)
 
     def _start_timer(self, seconds: float, then: Any = None) -> None:
         self._stop_timer()
@@ -183,6 +191,9 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self._refuse(TOO_SLOW, slow)
 
+    def _refuse_head(self) -> None:
+        self._refuse(TOO_LARGE, Problem(431, f"The head of a request may have {_MAX_HEAD_BYTES} bytes."))
+
     def _refuse(self, reason: str, problem: Problem) -> None:
         self.places.on_refusal(reason)
         self._end(problem)
@@ -191,8 +202,11 @@ class HttpProtocol(HttpToolsProtocol):
         """Answer and end; what still comes is read and dropped for a moment."""
         self.ended = True
         if self.cycle is not None and not self.cycle.response_complete:
-            self.transport.close()  # into the middle of another answer nothing can be said
-            return
+            if self.cycle is not self.running or self.cycle.response_started:
+                self.transport.close()  # into the middle of another answer nothing can be said
+                return
+            self.cycle.disconnected = True  # its body will never be whole
+            self.cycle.message_event.set()
         say_last(self.transport, written(problem))
         self._start_timer(LINGER_SECONDS)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import threading
 import time
@@ -32,7 +33,8 @@ class App(Starlette):
             Route("/", self._hello),
             Route("/echo", self._echo, methods=["POST"]),
             Route("/refuse", self._refuse, methods=["POST"]),
-            Route("/wait", self._wait),
+            Route("/wait", self._wait, methods=["GET", "POST"]),
+            Route("/half", _Half),
             Route("/n/{number}", self._number),
         ]
         super().__init__(routes=routes)
@@ -59,6 +61,22 @@ class App(Starlette):
     async def _number(self, request: Request) -> PlainTextResponse:
         self.paths.append(request.url.path)
         return PlainTextResponse(f"number {request.path_params['number']}.")
+
+
+class _Half:
+    """Half an answer."""
+
+    def __init__(self, scope: Any, receive: Any, send: Any) -> None:
+        self._send = send
+
+    def __await__(self) -> Any:
+        return self._answer().__await__()
+
+    async def _answer(self) -> None:
+        await self._send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"8")]}
+        )
+        await self._send({"type": "http.response.body", "body": b"half", "more_body": True})
 
 
 async def _departure(request: Request) -> None:
@@ -125,6 +143,40 @@ def test_what_is_no_request_hears_so(start: Callable[..., Any]) -> None:
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"application/problem+json" in answer
     assert answer.endswith(b"}")
+
+
+@pytest.mark.parametrize("path", ["/echo", "/wait"])
+def test_a_body_that_is_none_hears_so_and_its_request_ends(
+    start: Callable[..., Any], app: App, path: str
+) -> None:
+    connections, port = start(limit=1)
+    with connected(port) as connection:
+        connection.sendall(
+            b"POST %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" % path.encode()
+        )
+        time.sleep(0.1)
+        connection.sendall(b"no number\r\n")
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    until(lambda: len(connections) == 0)
+    if path == "/wait":
+        until(lambda: app.left == 1)
+
+
+def test_an_answer_that_is_given_up_is_cut_off_and_no_error_of_the_server(
+    start: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    connections, port = start(limit=1)
+    log = logging.getLogger("uvicorn.error")
+    log.setLevel(logging.WARNING)
+    log.addHandler(caplog.handler)
+    with connected(port) as connection:
+        connection.sendall(REQUEST.replace(b"/ ", b"/half ", 1))
+        assert read_all(connection).endswith(b"\r\n\r\nhalf")
+    until(lambda: len(connections) == 0)
+    log.removeHandler(caplog.handler)
+    assert caplog.messages == []
 
 
 def test_one_address_does_not_get_all(start: Callable[..., Any]) -> None:
@@ -202,6 +254,10 @@ def test_a_head_that_is_too_long_is_told(start: Callable[..., Any]) -> None:
     with connected(port) as long:
         long.sendall(b"GET / HTTP/1.1\r\nX-Long: " + b"x" * 1_000_000)
         assert read_all(long).startswith(b"HTTP/1.1 431 ")
+    for address, field in ((b"/", b"x" * 66_000), (b"/?" + b"x" * 66_000, b"x")):
+        with connected(port) as whole:
+            whole.sendall(b"GET " + address + b" HTTP/1.1\r\nHost: x\r\nX-Long: " + field + b"\r\n\r\n")
+            assert read_all(whole).startswith(b"HTTP/1.1 431 ")
     with connected(port) as fine:
         fine.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 30_000 + b"\r\n\r\n")
         read_until(fine, b"hello")
