@@ -21,6 +21,7 @@ router = APIRouter(tags=["operations"])
 _NOT_WARM = {503: "The models are not warm yet, or the service is stopping."}
 
 
+@router.head("/healthz", include_in_schema=False)  # as `wget --spider` and other monitors ask
 @router.get(
     "/healthz",
     summary="Is the process alive?",
@@ -35,6 +36,7 @@ async def healthz(service: ServiceDependency) -> Response:
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     summary="Can it answer now?",

@@ -26,6 +26,12 @@ def test_ready_after_both_engines_ran(client) -> None:
     assert pipeline.pose_engine.batches == [1]
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_monitors_may_ask_without_a_body(client, path: str) -> None:
+    answer = client.request("HEAD", path)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+
+
 def test_models_tell_what_runs(client) -> None:
     answer = ModelsAnswer.model_validate(client.get("/v1/models").json(), strict=True)
     assert answer.detector.name == "fake-detector"
