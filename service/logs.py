@@ -35,6 +35,7 @@ def configure(level: str, kind: LogFormat) -> None:
     _log.setLevel(level.upper())
     # The server's lines on starting and stopping say less than ours, and those on streams show their query.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # damaged forms are told to who sent them
     logging.captureWarnings(True)
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_in_thread

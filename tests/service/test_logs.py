@@ -85,6 +85,7 @@ from service import logs
 logs.configure("debug", {kind!r})
 logging.getLogger("uvicorn.error").info("ws '/v1/stream?key=secret' accepted")
 logging.getLogger("websockets.server").debug("< BINARY secret")
+logging.getLogger("python_multipart.multipart").warning("secret of a damaged form")
 logging.getLogger("uvicorn.error").error("from the server")
 logging.getLogger("service").debug("ours")
 warnings.warn("careful")
