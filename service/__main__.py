@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import uvicorn
 
-from service import create_key, logs, memory, safety
+from service import create_key, logs, memory, open_files, safety
 from service.api.addresses import parse_proxies
 from service.api.connections import Connections
 from service.api.protocols import protocols
@@ -54,6 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     logs.configure(settings.log_level, settings.log_format)
     for warning in safety.warnings(settings):
         logging.getLogger("service").warning(warning)
+    if files := open_files.allow(settings.max_connections):
+        told = "HANDPOSE_MAX_CONNECTIONS is %d, but this process may have only %d files open, connections included"
+        logging.getLogger("service").warning(told, settings.max_connections, files)
     http, websocket = protocols(
         Connections(
             settings.max_connections,
