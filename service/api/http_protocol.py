@@ -13,6 +13,8 @@ from service.api.problems import Problem
 
 # Of a request's head, of the fields behind its body, of whatever else the parser would collect without end.
 _MAX_HEAD_BYTES = 64 * 2**10
+_MAX_LINE_BYTES = 8 * 2**10  # of a head; to take apart what is longer would keep all others waiting
+_MAX_FIELDS = 128  # of a head, as many as a stream's handshake may have
 _MAX_WAITING = 16  # requests, while one before them on the same connection is answered
 
 
@@ -28,6 +30,7 @@ class HttpProtocol(HttpToolsProtocol):
     ended = False  # what still comes is dropped
     timer: asyncio.TimerHandle | None = None
     running: RequestResponseCycle | None = None  # answered now, or last; `cycle` came last
+    in_head = True  # of the request that came last
     whole = True  # nothing is missing of the request that came last
     progress = False  # of the data that came last
     fruitless = 0  # bytes since there was any
@@ -77,14 +80,24 @@ class HttpProtocol(HttpToolsProtocol):
             raise _EnoughError
         if self.timer is None:
             self._start_timer(self.places.head_seconds)
-        self.whole = False
+        self.whole, self.in_head = False, True
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Drop what is not to be believed or read.
+
+        Fields behind a body: the parser adds them to the head, which a proxy may have checked, and not these. Cookies:
+        nobody asks for them, and Pythons before 3.11.10 take seconds to take some apart.
+        """
+        if self.in_head and name.lower() != b"cookie":
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._stop_timer()
-        self.progress = True
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > _MAX_HEAD_BYTES:
-            self._refuse_head()  # it came at once
+        self.progress, self.in_head = True, False
+        lines = [len(self.url), *(len(name) + len(value) for name, value in self.headers)]
+        if len(lines) > 1 + _MAX_FIELDS or max(lines) > _MAX_LINE_BYTES or sum(lines) > _MAX_HEAD_BYTES:
+            self._refuse_head()
             raise _EnoughError
         if not self._upgrade_ignored():
             super().on_headers_complete()
@@ -192,7 +205,10 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(TOO_SLOW, slow)
 
     def _refuse_head(self) -> None:
-        self._refuse(TOO_LARGE, Problem(431, f"The head of a request may have {_MAX_HEAD_BYTES} bytes."))
+        lines = f"{_MAX_FIELDS} fields of {_MAX_LINE_BYTES} bytes each, its address as many"
+        self._refuse(
+            TOO_LARGE, Problem(431, f"The head of a request may have {_MAX_HEAD_BYTES} bytes and {lines}.")
+        )
 
     def _refuse(self, reason: str, problem: Problem) -> None:
         self.places.on_refusal(reason)
