@@ -32,11 +32,13 @@ _RELOAD_SIGNAL: signal.Signals | None = getattr(signal, "SIGHUP", None)  # not o
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Until the server listens to signals itself, SIGTERM ends the process with 0. To the first process of a container
-    the system would not even pass it on without a handler.
+    the system would not even pass it on without a handler. SIGHUP, which would end it, waits for the server.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    if _RELOAD_SIGNAL is not None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {_RELOAD_SIGNAL})
     previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         yield
@@ -64,6 +66,7 @@ class Server(uvicorn.Server):
         handlers = {signal.Signals(told): signal.signal(told, self.handle_exit) for told in HANDLED_SIGNALS}
         if _RELOAD_SIGNAL is not None:
             handlers[_RELOAD_SIGNAL] = signal.signal(_RELOAD_SIGNAL, self._ask_for_reload)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {_RELOAD_SIGNAL})  # one that waits comes now
         try:
             yield
         finally:
