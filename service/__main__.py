@@ -97,7 +97,10 @@ def _leave_at_once(code: int) -> None:
 
 def listen(host: str, port: int) -> socket.socket:
     """A bound socket. Raises OSError when the address is taken, unknown or not allowed."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError:
+        raise socket.gaierror(socket.EAI_NONAME, "no name can be like that") from None
     family, _, _, _, address = found[0]
     listener = socket.create_server(address[:2], family=family, backlog=2048)
     _limit_unread(listener)

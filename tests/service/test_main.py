@@ -51,10 +51,11 @@ def test_a_port_in_use_ends_with_2_and_is_named(capsys: pytest.CaptureFixture[st
     assert "in use" in message
 
 
-def test_an_unknown_host_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--host", "no.such.host.invalid", "--port", "0"]) == 2
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "0..0.0.0", "a" * 64])
+def test_an_unknown_host_ends_with_2(capsys: pytest.CaptureFixture[str], host: str) -> None:
+    assert main(["--host", host, "--port", "0"]) == 2
     message = one_line(capsys.readouterr().err)
-    assert "no.such.host.invalid" in message
+    assert host in message
     assert "HANDPOSE_HOST" in message
 
 
