@@ -29,6 +29,6 @@ def check(port: int) -> str | None:
 
 
 if __name__ == "__main__":
-    wrong = check(int(os.environ.get("HANDPOSE_PORT", "8000")))
+    wrong = check(int(os.environ.get("HANDPOSE_PORT") or "8000"))
     print(wrong or "ready")  # noqa: T201 - `docker inspect` shows it
     sys.exit(1 if wrong else 0)

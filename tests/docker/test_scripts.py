@@ -71,6 +71,15 @@ def test_health_check_wants_a_service_that_is_alive_and_ready(
     assert done.returncode == (0 if broken is None else 1)
 
 
+def test_health_check_takes_an_empty_variable_for_none(root: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, root / "docker" / "healthcheck.py"],
+        env=os.environ | {"HANDPOSE_PORT": ""}, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.stdout
+    assert done.stderr == ""
+
+
 def test_health_check_fails_where_nothing_listens(root: Path) -> None:
     with server(lambda _: 200) as port:
         pass
