@@ -141,13 +141,18 @@ class HttpProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            if self._should_upgrade():
+            if self._should_upgrade() and self._answering():
+                self.send_400_response("")  # the answer would get among the stream's messages
+            elif self._should_upgrade():
                 self.handle_websocket_upgrade()
             else:
                 self._go_on_without_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             if not self.ended:
                 self.send_400_response("")
+
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _upgrade_ignored(self) -> bool:
         """Whether the request would rather have another protocol, and none that we speak: RFC 9110, section 7.8, lets
@@ -217,11 +222,13 @@ class HttpProtocol(HttpToolsProtocol):
     def _end(self, problem: Problem) -> None:
         """Answer and end; what still comes is read and dropped for a moment."""
         self.ended = True
-        if self.cycle is not None and not self.cycle.response_complete:
-            if self.cycle is not self.running or self.cycle.response_started:
+        if self._answering():
+            in_body = not self.whole and not self.in_head
+            if not in_body or self.cycle is not self.running or self.cycle.response_started:
                 self.transport.close()  # into the middle of another answer nothing can be said
                 return
             self.cycle.disconnected = True  # its body will never be whole
+            self.cycle.waiting_for_100_continue = False
             self.cycle.message_event.set()
         say_last(self.transport, written(problem))
         self._start_timer(LINGER_SECONDS)
