@@ -72,6 +72,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.fruitless = 0 if self.progress else self.fruitless + len(data)
         if self.fruitless > _MAX_HEAD_BYTES:
             self._refuse_head()
+        self._wait_for_next()
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= _MAX_WAITING:
@@ -150,6 +151,16 @@ class HttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             if not self.ended:
                 self.send_400_response("")
+
+    def _wait_for_next(self) -> None:
+        """As long as between any two requests. uvicorn waits for ever once anything has come behind an answer: the rest
+        of a body that was not wanted, an empty line.
+        """
+        idle = self.whole and self.timer is None and self.timeout_keep_alive_task is None
+        if idle and not self._answering() and self.transport.get_protocol() is self:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def _answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

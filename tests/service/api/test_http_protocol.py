@@ -203,6 +203,22 @@ def test_an_answer_that_is_given_up_is_cut_off_and_no_error_of_the_server(
     assert complaints() == []
 
 
+@pytest.mark.parametrize("path", ["/", "/refuse"])
+def test_what_comes_behind_an_answer_keeps_no_connection(start: Callable[..., Any], path: str) -> None:
+    connections, port = start(limit=1)
+    with connected(port) as connection:
+        if path == "/":
+            connection.sendall(REQUEST)
+            read_until(connection, b"hello")
+            connection.sendall(b"\r\n")
+        else:
+            connection.sendall(b"POST /refuse HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+            read_until(connection, b"refused")
+            connection.sendall(b"12345")
+        assert read_all(connection) == b""
+    until(lambda: len(connections) == 0)
+
+
 def test_no_stream_begins_while_a_request_is_answered(
     start: Callable[..., Any], app: App, complaints: Callable[[], list[str]]
 ) -> None:
