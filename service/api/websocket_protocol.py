@@ -5,6 +5,7 @@ from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
+from websockets.protocol import State
 
 from service.api.connections import Connections
 from service.api.last_words import LINGER_SECONDS, say_last, written
@@ -75,6 +76,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if not self.read_paused:
             self.transport.resume_reading()
 
+    def handle_ping(self) -> None:
+        if not self.ended:  # by what came together with it
+            super().handle_ping()
+
     def handle_cont(self, event: Frame) -> None:
         if self.close_sent:
             return
@@ -102,7 +107,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def _fail(self, code: CloseCode, reason: str) -> None:
         self.frames = []
         if not self.close_sent:
-            self.conn.send_close(code, reason)
+            if self.conn.state is State.OPEN:  # else its close came with the message, and has its answer
+                self.conn.send_close(code, reason)
             self.handle_parser_exception()
 
     def _refuse_handshake(self, problem: Problem) -> None:

@@ -206,6 +206,24 @@ def test_frames_wait_until_the_application_has_taken_the_stream(start: Callable[
     assert struct.pack("!H", 1002) in answer
 
 
+@pytest.mark.parametrize(
+    ("behind", "code"),
+    [(b"\x89\x80" + bytes(4), 1007), (b"\x88\x82" + bytes(4) + b"\x03\xe8", 1000)],
+    ids=["a ping", "a close"],
+)
+def test_what_comes_together_with_a_message_that_ends_the_stream_is_no_error_of_ours(
+    start: Callable[..., Any], caplog: pytest.LogCaptureFixture, behind: bytes, code: int
+) -> None:
+    connections, port = start(limit=1)
+    with connected(port) as connection:
+        connection.sendall(handshake())
+        read_until(connection, b"\r\n\r\n")
+        connection.sendall(b"\x81\x81" + bytes(4) + b"\xff" + behind)  # text that is no UTF-8
+        assert struct.pack("!H", code) in read_all(connection)
+    until(lambda: len(connections) == 0)
+    assert caplog.messages == []
+
+
 def test_a_message_over_the_limit_is_refused_by_its_head(start: Callable[..., Any]) -> None:
     _, port = start(limit=1, ws_max_size=1000)
     with connected(port) as connection:
