@@ -31,6 +31,7 @@ _LOST_PRESENCE = 0.5  # what a followed hand needs where the thresholds ask for 
 _KEEP_SCORE = 0.8  # of min_score; between the two a hand is followed and not told
 _TELL_AGAIN = 0.1  # of the way from min_score to 1: so far above it must a hand rise that sank below it
 _UNCONFIRMED_LOOKS = 4  # the detector did not see it so often in a row: it is no hand, or another one
+_SAME_SHAPE = 1.05  # by how much a new picture's sides may grow differently and show the same
 _MEMORY_SECONDS = 1.0  # a hand that comes back within this keeps its id
 
 
@@ -116,7 +117,8 @@ class Tracker:
     def update(self, image: Image, timestamp: float) -> TrackedFrame:
         """The hands of the next frame.
 
-        image: (H, W, 3) uint8 RGB; its size may change from frame to frame. timestamp: seconds on any clock.
+        image: (H, W, 3) uint8 RGB. Its size may change from frame to frame; where the ratio of its sides does, hands
+            are looked for anew. timestamp: seconds on any clock.
         Raises ValueError for an image of another shape or type and for a timestamp before the last one.
         """
         self._begin(check_image(image), timestamp)
@@ -146,17 +148,26 @@ class Tracker:
     def _begin(self, image: Image, timestamp: float) -> None:
         if timestamp < self._timestamp:
             raise ValueError(f"time went back from {self._timestamp} to {timestamp}")
-        size = (image.shape[1], image.shape[0])
-        if self._size is not None and size != self._size:
-            for track in self._tracks:
-                track.rescale(size[0] / self._size[0], size[1] / self._size[1])
-        self._size = size
         self._timestamp = timestamp
         self._schedule.next_frame(timestamp)
         self._detect_ms = self._pose_ms = 0.0
+        size = (image.shape[1], image.shape[0])
+        if self._size is not None and size != self._size:
+            self._resize(size[0] / self._size[0], size[1] / self._size[1])
+        self._size = size
         best = sorted(self._active, key=lambda track: track.score, reverse=True)
         for track in best[self.options.max_hands :]:  # max_hands was lowered
             self._tracks.remove(track)
+
+    def _resize(self, factor_x: float, factor_y: float) -> None:
+        """The pictures are so many times as wide and as high as before."""
+        for track in self._tracks:
+            track.rescale(factor_x, factor_y)
+        # Another shape: a camera that was turned, or that shows more or less of the scene. Where the hands would be now
+        # may be anything, and the crop of one may creep from there to another hand.
+        if max(factor_x, factor_y) > _SAME_SHAPE * min(factor_x, factor_y):
+            for track in self._active:
+                self._lose(track)
 
     def _detect(self, image: Image) -> list[Detection]:
         started = time.perf_counter()

@@ -162,7 +162,8 @@ class Track:
         """The hand was seen again."""
         elapsed = timestamp - self.seen
         velocity = self._last.velocity
-        if elapsed > _SHORT_SECONDS:  # what was smoothed before says nothing about now
+        other_depth = (hand.depth is None) != (self.hand.depth is None)  # the models were exchanged
+        if elapsed > _SHORT_SECONDS or other_depth:  # what was smoothed before says nothing about now
             self.filter = KeypointFilter()
         if elapsed > 0:
             moved = (hand.keypoints - self.hand.keypoints).mean(axis=0)  # (2,)
@@ -212,6 +213,7 @@ class Track:
     def rescale(self, factor_x: float, factor_y: float) -> None:
         """The pictures changed their size: go on in the new one's pixels."""
         self._last, self.trusted = (s.rescaled(factor_x, factor_y) for s in (self._last, self.trusted))
+        self.rivals = {number: s.rescaled(factor_x, factor_y) for number, s in self.rivals.items()}
         self.filter.scale(factor_x, factor_y)
 
     def report(self, width: int, height: int, *, smoothing: bool, mirrored: bool) -> Hand | None:

@@ -385,6 +385,23 @@ def test_a_new_picture_size_keeps_the_ids() -> None:
     assert distance(tracked, keypoints) < 2
 
 
+def test_a_picture_of_another_shape_has_its_hands_looked_for_anew() -> None:
+    """A phone that is turned: each hand comes to lie where the other one would be expected."""
+    world = World(Actor(still(160)), Actor(still(440), right=False, shape=1))
+    tracker = Tracker(world, TrackingOptions(max_hands=2))
+    play(world, tracker, 1)
+    world.actors = (Actor(still(250, 320)), Actor(still(120, 400), right=False, shape=1))
+    for index in range(30):
+        world.time = 1 + index / 30
+        frame = tracker.update(np.zeros((WIDTH, HEIGHT, 3), np.uint8), world.time)
+        assert frame.detector_ran or index
+        labels = {tracked.hand.handedness: tracked for tracked in frame.hands}
+        for actor, label in zip(world.actors, ("right", "left"), strict=True):
+            keypoints = actor.keypoints(world.time)
+            assert keypoints is not None
+            assert distance(labels[label], keypoints) < 20
+
+
 def test_ids_are_unique_and_count_up() -> None:
     world = World(Actor(lambda t: (320, 240) if t % 3 < 1.5 else None))
     result = play(world, Tracker(world), 12)

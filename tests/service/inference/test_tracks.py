@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -132,6 +133,24 @@ def test_a_rescaled_track_goes_on_in_the_new_pixels() -> None:
     before = found.predict(1.1)
     found.rescale(0.5, 0.25)
     assert found.predict(1.1) == pytest.approx(before * [0.5, 0.25], rel=1e-4)
+
+
+def test_what_a_hand_may_be_confused_with_is_rescaled_too() -> None:
+    found = moving(300)
+    found.rivals = {2: moving(-300).trusted}
+    before = found.rivals[2].predict(1.1)
+    found.rescale(0.5, 0.25)
+    assert found.rivals[2].predict(1.1) == pytest.approx(before * [0.5, 0.25], rel=1e-4)
+
+
+def test_models_that_know_depth_and_others_take_turns() -> None:
+    """After a reload a followed hand may have depth that had none, or none any more."""
+    found, deep = track(hand(100, 100)), replace(hand(100, 100), depth=np.zeros(21, np.float32))
+    for index, seen in enumerate((hand(100, 100), deep, deep, hand(100, 100))):
+        found.observe(seen, index / 30)
+        reported = found.report(640, 480, smoothing=True, mirrored=False)
+        assert reported is not None
+        assert (reported.depth is None) is (seen.depth is None)
 
 
 def test_handedness_needs_more_than_one_frame_to_change() -> None:
