@@ -1,4 +1,6 @@
-"""Notices when the service only looks alive: a job that never ends, a dead thread, a loop that does not turn."""
+"""Notices when the service only looks alive: a job that never ends, a dead thread, a loop that does not turn, models
+that always fail.
+"""
 
 import asyncio
 import logging
@@ -14,26 +16,29 @@ from service.inference.workers import Workers
 log = logging.getLogger("service")
 
 EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h
+_MOST_FAILURES = 5  # inferences in a row; what no memory was left for fails less often
 _LOOKS_A_LIMIT = 8
 _MAX_INTERVAL = 1.0  # seconds
 
 
 class Watchdog:
-    """A thread that looks at the workers and at the event loop, whatever these do."""
+    """A thread that looks at the workers, the models and the event loop, whatever these do."""
 
     def __init__(
         self,
         workers: Workers,
         limit: float,
         *,
+        failures: Callable[[], int] = lambda: 0,
         exit_when_stuck: bool = False,
         end: Callable[[int], object] = os._exit,
     ) -> None:
-        """limit: seconds that a job, or a turn of the loop, may take. exit_when_stuck: end the process then, so that
-        its supervisor starts it anew; `end` does it.
+        """limit: seconds that a job, or a turn of the loop, may take. failures: how many inferences have failed
+        in a row. exit_when_stuck: end the process then, so that its supervisor starts it anew; `end` does it.
         """
         self._workers = workers
         self._limit = limit
+        self._failures = failures
         self._exit_when_stuck = exit_when_stuck
         self._end = end
         self._interval = min(_MAX_INTERVAL, limit / _LOOKS_A_LIMIT)
@@ -57,8 +62,10 @@ class Watchdog:
             self._thread.join()
 
     def problem(self) -> str | None:
-        """What is wrong with the threads, None when nothing is; whoever can ask on the loop knows that that turns."""
-        found = self._look_at_threads()
+        """What is wrong with the threads or the models, None when nothing is; whoever can ask on the loop knows that
+        that turns.
+        """
+        found = self._look_at_work()
         return found[0] if found else None
 
     def _look(self) -> tuple[str, int | None] | None:
@@ -66,15 +73,17 @@ class Watchdog:
         silent = time.monotonic() - self._beat
         if silent > self._limit:
             return f"The event loop has not turned for {silent:.0f} seconds.", self._loop_thread
-        return self._look_at_threads()
+        return self._look_at_work()
 
-    def _look_at_threads(self) -> tuple[str, int | None] | None:
+    def _look_at_work(self) -> tuple[str, int | None] | None:
         condition = self._workers.condition()
         if condition.dead:
             return f"{condition.dead} of {self._workers.threads} threads have ended by themselves.", None
         if condition.oldest_seconds > self._limit:
             what = "run" if condition.thread is not None else "waited"
             return f"A job has {what} for {condition.oldest_seconds:.0f} seconds.", condition.thread
+        if (failures := self._failures()) >= _MOST_FAILURES:
+            return f"The models have failed {failures} times in a row.", None
         return None
 
     def _watch(self) -> None:

@@ -20,6 +20,7 @@ from service.api import problems
 from service.api.access import Caller, require
 from service.api.analysis import Analysis, analyse
 from service.api.departures import unless_gone
+from service.api.metrics import BATCH
 from service.api.places import NoRoomError
 from service.api.pose import JSON, PROBLEMS, allowed_hands, answer, queue_full, timings
 from service.api.problems import Problem
@@ -98,6 +99,7 @@ class _Batch:
             error = problems.document(problem.status, problem.detail, problem.errors)
         except Exception:
             log.exception("picture %d of a batch failed", index)
+            self.service.metrics.faults.labels(BATCH).inc()
             error = problems.document(500, "The service failed on this picture; its log says why.")
         else:
             elapsed_ms = (time.perf_counter() - self.started) * 1e3

@@ -20,6 +20,7 @@ from service.inference.workers import Workers
 
 _SECONDS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10)
 HANDS = (0, 1, 2, 4, 8, 16)
+BATCH, STREAM = "/v1/pose/batch", "/v1/stream"  # routes whose answers are no status
 _BATCHES = (1, 2, 4, 8, 16, 32, 64)
 _MODEL_LABELS = (
     "task", "name", "version", "architecture", "licence", "sha256", "engine", "device", "precision",
@@ -88,6 +89,19 @@ class Metrics:
             registry=registry,
         )
         self.ready = Gauge("handpose_ready", "1 while /readyz says yes.", registry=registry)
+        self.failures = Gauge(
+            "handpose_failures_in_a_row",
+            "Inferences that have failed since the last one that did not.",
+            registry=registry,
+        )
+        self.faults = Counter(
+            "handpose_faults",
+            "Pictures that the service failed on, where no status says so.",
+            ("route",),
+            registry=registry,
+        )
+        for route in (BATCH, STREAM):
+            self.faults.labels(route)
         self.reloads = Counter(
             "handpose_reloads",
             "Reloads of the models: done, refused because one runs already, or failed.",

@@ -25,11 +25,14 @@ _NOT_WARM = {503: "The models are not warm yet, or the service is stopping."}
 @router.get(
     "/healthz",
     summary="Is the process alive?",
-    responses={200: {"model": StatusAnswer}, **problems.responses({503: "A thread is stuck or dead."})},
+    responses={
+        200: {"model": StatusAnswer},
+        **problems.responses({503: "A thread is stuck or dead, or the models always fail."}),
+    },
 )
 async def healthz(service: ServiceDependency) -> Response:
-    """200 as long as the event loop turns and the threads get on with their work; says nothing about the models. On
-    503 the process should be started anew.
+    """200 as long as the event loop turns, the threads get on with their work and the models do not always fail, as
+    they do on a GPU that is lost. On 503 the process should be started anew.
     """
     if wrong := service.watchdog.problem():
         raise Problem(503, wrong)

@@ -50,8 +50,12 @@ class Service:
         self.limits = Limits(self.settings.max_pixels, self.settings.decode_side)
         self.reloader = Reloader(lambda: load_pipeline(self.settings), self.use)
         self.watchdog = Watchdog(
-            self.workers, self.settings.stuck_seconds, exit_when_stuck=self.settings.exit_when_stuck
+            self.workers,
+            self.settings.stuck_seconds,
+            failures=self._failures,
+            exit_when_stuck=self.settings.exit_when_stuck,
         )
+        self.metrics.failures.set_function(self._failures)
         self.metrics.ready.set_function(lambda: self.ready and not self.draining)
         self.streams = Streams(self.settings.max_streams, self.workers.threads, self.metrics.registry)
         self.access = Access(self.settings)
@@ -59,6 +63,9 @@ class Service:
         self.uploads = Budget(self.settings.upload_memory, no_memory)
         self.drawn = Budget(self.settings.upload_memory, no_memory)
         self.batched = Budget(self.workers.threads + self.workers.queue_size)
+
+    def _failures(self) -> int:
+        return self.pipeline.failures if self.pipeline else 0
 
     def use(self, pipeline: Pipeline) -> None:
         """Everything that begins from now on runs on this pipeline; what has begun keeps the one it has."""

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from service.api import stream_messages as messages
 from service.api.access import SUBPROTOCOL
 from service.api.images import decode
-from service.api.metrics import REASONS, TOO_MANY_STREAMS
+from service.api.metrics import REASONS, STREAM, TOO_MANY_STREAMS
 from service.api.places import NoPlaceError
 from service.api.problems import Problem, explain, respond
 from service.api.state import CurrentPipeline, Service
@@ -227,6 +227,7 @@ class _Connection:
             except Exception:
                 log.exception("frame %s of a stream failed", self._current)
                 service.streams.failed()
+                service.metrics.faults.labels(STREAM).inc()
                 detail = "The service failed on this frame; its log says why."
                 return messages.error(self._current, 500, detail), _EndError(INTERNAL, detail)
             finally:

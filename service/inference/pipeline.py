@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.engines.base import DetectorEngine, EngineError, PoseEngine, farther_size
 from service.engines.factory import Runtime, load_pair
@@ -35,6 +36,8 @@ from service.inference.looks import large, merge_looks, worth_closer_look, worth
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 DEFAULT_DETECTOR = WEIGHTS / "detector"
 DEFAULT_POSE = WEIGHTS / "pose"
+
+T = TypeVar("T")
 
 _HARDLY_A_HAND = 0.1  # presence of what is not worth a second look
 
@@ -92,6 +95,14 @@ class Pipeline:
         self.calibration = calibration or Calibration()
         # Told the size of each batch of crops, in its thread.
         self.on_pose: Callable[[int], None] | None = None
+        self._failures = {"detector": 0, "pose": 0}
+
+    @property
+    def failures(self) -> int:
+        """How many inferences of one of the engines have failed in a row: one that fails now and then had no memory,
+        one that always fails has lost its device.
+        """
+        return max(self._failures.values())
 
     @classmethod
     def load(
@@ -206,7 +217,7 @@ class Pipeline:
         """size: the longer side of the picture that the detector gets."""
         height, width = pyramid.at(1)[0].shape[:2]
         fitted, placing = letterbox(pyramid, size)
-        raw = self.detector_engine(fitted[None])  # (1, K, 4), (1, K)
+        raw = self._infer("detector", self.detector_engine, fitted[None])  # (1, K, 4), (1, K)
         likely = raw.scores[0] >= self.thresholds.detection
         boxes, scores = placing.to_picture(raw.boxes[0][likely]).tolist(), raw.scores[0][likely].tolist()
         found = []
@@ -247,7 +258,8 @@ class Pipeline:
             return []
         if self.on_pose is not None:
             self.on_pose(len(crops))
-        poses = self.pose_engine(np.stack([crop.cut(pyramid) for crop in crops]))  # (B, S, S, 3)
+        batch = np.stack([crop.cut(pyramid) for crop in crops])  # (B, S, S, 3)
+        poses = self._infer("pose", self.pose_engine, batch)
         hands = []
         for i, (detection, crop) in enumerate(zip(detections, crops, strict=True)):
             keypoints = crop.to_picture(poses.keypoints[i])
@@ -267,6 +279,20 @@ class Pipeline:
                 )
             )
         return hands
+
+    def _infer(
+        self,
+        task: Literal["detector", "pose"],
+        engine: Callable[[NDArray[np.uint8]], T],
+        batch: NDArray[np.uint8],
+    ) -> T:
+        try:
+            answers = engine(batch)
+        except Exception:
+            self._failures[task] += 1
+            raise
+        self._failures[task] = 0
+        return answers
 
 
 def check_image(image: Image) -> Image:

@@ -67,6 +67,32 @@ def test_a_dead_thread_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     workers.close()
 
 
+@pytest.mark.parametrize("exit_when_stuck", [True, False])
+def test_models_that_always_fail_are_told(
+    exit_when_stuck: bool, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures, codes = [0], []
+
+    async def scenario() -> None:
+        workers = Workers(1, 1)
+        watchdog = Watchdog(
+            workers, 0.05, failures=lambda: failures[0], exit_when_stuck=exit_when_stuck, end=codes.append
+        )
+        watchdog.start()
+        failures[0] = 4
+        assert watchdog.problem() is None
+        failures[0] = 5
+        assert watchdog.problem() == "The models have failed 5 times in a row."
+        await until(lambda: codes if exit_when_stuck else "stuck: The models" in caplog.text)
+        failures[0] = 0
+        assert watchdog.problem() is None
+        await asyncio.to_thread(watchdog.stop)
+        workers.close()
+
+    asyncio.run(scenario())
+    assert codes == ([EXIT_CODE] if exit_when_stuck else [])
+
+
 def test_a_loop_that_does_not_turn_ends_the_process_if_so_asked(caplog: pytest.LogCaptureFixture) -> None:
     ended = threading.Event()
     codes = []

@@ -80,6 +80,7 @@ def test_a_fault_of_ours_stays_with_its_picture(
     ]
     assert "secrets" not in response.text
     assert "a bug with secrets in it" in caplog.text
+    assert 'handpose_faults_total{route="/v1/pose/batch"} 1.0' in client.get("/metrics").text
 
 
 def test_pictures_use_all_threads(make_client: Make, photos: list[bytes], pipeline: Pipeline) -> None:

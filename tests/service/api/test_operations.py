@@ -53,6 +53,26 @@ def test_metrics_count_by_route_and_never_by_path(client, photo: bytes) -> None:
     assert "process_resident_memory_bytes" in text
 
 
+def test_health_tells_models_that_always_fail(
+    client, pipeline: Pipeline, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU that was lost: the process lives and can never answer again."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("the device is gone")
+
+    assert "handpose_failures_in_a_row 0.0" in client.get("/metrics").text
+    with monkeypatch.context() as patched:
+        patched.setattr(type(pipeline.pose_engine), "__call__", broken)
+        for _ in range(5):
+            assert client.get("/healthz").status_code == 200
+            assert client.pose(photo).status_code == 500
+        assert client.get("/healthz").json()["detail"] == "The models have failed 5 times in a row."
+        assert "handpose_failures_in_a_row 5.0" in client.get("/metrics").text
+    assert client.pose(photo).status_code == 200
+    assert client.get("/healthz").status_code == 200
+
+
 def test_health_tells_a_stuck_thread(make_client: Callable) -> None:
     client = make_client(stuck_seconds=0.05)
     workers, begun, gate = client.app.state.service.workers, threading.Event(), threading.Event()

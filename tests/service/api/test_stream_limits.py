@@ -131,6 +131,8 @@ def test_a_fault_of_ours_is_told_logged_and_ends_the_stream(
         assert "gone" not in message.detail
         assert (await socket.closed())[0] == 1011
         assert "the engine is gone" in caplog.text
+        metrics = app.state.service.metrics.text().decode()
+        assert 'handpose_faults_total{route="/v1/stream"} 1.0' in metrics
 
     play(scenario)
 

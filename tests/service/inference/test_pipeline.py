@@ -324,6 +324,26 @@ def test_run_tells_how_long_each_step_took(pipeline: Pipeline, draw: Callable) -
     assert result.pose_ms > 0
 
 
+@pytest.mark.parametrize("task", ["detector", "pose"])
+def test_failures_in_a_row_are_counted_for_each_engine(pipeline: Pipeline, draw: Callable, task: str) -> None:
+    """The detector may go on while the pose model always fails."""
+    picture, name = draw(640, 480, (200, 120, 100, 160, RED)), f"{task}_engine"
+    engine = getattr(pipeline, name)
+
+    def broken(_: object) -> None:
+        raise RuntimeError("the device is gone")
+
+    broken.input_size, broken.closer_size = engine.input_size, None
+    setattr(pipeline, name, broken)
+    for count in (1, 2, 3):
+        with pytest.raises(RuntimeError, match="gone"):
+            pipeline.hands(picture)
+        assert pipeline.failures == count
+    setattr(pipeline, name, engine)
+    pipeline.hands(picture)
+    assert pipeline.failures == 0
+
+
 def test_warm_up_runs_both_engines(pipeline: Pipeline) -> None:
     pipeline.warm_up()
     assert (pipeline.detector_engine.batches, pipeline.pose_engine.batches) == ([1], [1])
