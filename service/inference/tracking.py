@@ -229,11 +229,12 @@ class Tracker:
 
     def _judge(self, expected: Mapping[Track, Detection], confirmed: Mapping[Track, Detection]) -> None:
         """The detector has looked: those it saw are trusted, those it has not seen for several times are lost."""
+        assert self._size is not None
         for track in expected:
             if track not in confirmed:
                 track.doubt()
             elif track.seen == self._timestamp:
-                track.confirm(confirmed[track])
+                track.confirm(confirmed[track], *self._size)
             if not track.lost and track.unconfirmed >= _UNCONFIRMED_LOOKS:
                 self._lose(track)
 
@@ -245,6 +246,7 @@ class Tracker:
         self, image: Image, following: dict[Track, Detection], candidates: Sequence[Detection]
     ) -> None:
         """One batch through the pose model; its hands go to the tracks they fit best, or start new ones."""
+        assert self._size is not None
         now = self._timestamp
         asked = [*following.values(), *candidates]
         started = time.perf_counter()
@@ -277,7 +279,7 @@ class Tracker:
         for index in sorted(left):  # best first
             hand = hands[index]
             if self._room > 0 and hand.score >= least:
-                self._tracks.append(Track(self._next_id, hand, origin[id(hand)], now))
+                self._tracks.append(Track(self._next_id, hand, origin[id(hand)], now, *self._size))
                 self._next_id += 1
 
     def _distinct(self, hands: Sequence[Hand], known: Sequence[Hand]) -> list[Hand]:

@@ -13,17 +13,13 @@ from numpy.typing import NDArray
 
 from service.inference.geometry import tight_box, within
 from service.inference.hands import Box, Detection, Hand, Label
+from service.inference.margins import Margins
 from service.inference.smoothing import KeypointFilter, Points
 
-# How far boxes reach over the keypoints' tight box at each edge, as a share of its larger side. Over the
-# validation photos the detector's boxes are 14 % larger than the keypoints' (median). Each hand keeps its own
-# margins, from the detector's boxes (IoU with human boxes 0.83; 0.80 with 7 % everywhere, 0.84 for the detector
-# itself). Crops may be larger: with 10 % the keypoints stay put when each frame's crop comes from the last
-# one's keypoints, at PCK@0.2 0.85; 0.83 with 7 %, and with the detector's own boxes.
-BOX_MARGIN = 0.07
+# How far crops reach over the keypoints' tight box at each edge, as a share of its larger side: with 10 % the keypoints
+# stay put when each frame's crop comes from the last one's keypoints, at PCK@0.2 0.85; 0.83 with 7 %, and with the
+# detector's own boxes.
 CROP_MARGIN = 0.10
-_MARGIN_SECONDS = 5.0  # margins that no detector confirms fade into BOX_MARGIN over about this long
-_MARGIN_RANGE = (-0.1, 0.3)
 
 _VELOCITY_SECONDS = 0.05  # the velocity is averaged over about this long
 _COAST_SECONDS = 0.3  # an unseen hand goes on this far at its velocity, slowing down
@@ -31,7 +27,7 @@ _SCORE_SECONDS = 0.15
 _HANDEDNESS_SECONDS = 2.0
 _HANDEDNESS_MARGIN = 0.4  # log-odds by which the other label must lead before it takes over
 _UNCONFIRMED = 0.9  # what a detector that looked and did not see the hand leaves of its score
-_CONFIRMED, _CONFIRMED_MARGINS = 0.5, 0.2  # weight of a new detection's score and box against those before
+_CONFIRMED = 0.5  # weight of a new detection's score against those before
 _TRUSTED_SHARE = (
     0.9  # of the presence that is usual for a hand: a sighting with less may be of something else
 )
@@ -106,8 +102,10 @@ class Track:
     slides off to whatever is near, so a hand that was lost is expected back where it was trusted last.
     """
 
-    def __init__(self, track_id: int, hand: Hand, detection: Detection, timestamp: float) -> None:
-        """hand: what the pose model found in the box of `detection`."""
+    def __init__(
+        self, track_id: int, hand: Hand, detection: Detection, timestamp: float, width: int, height: int
+    ) -> None:
+        """hand: what the pose model found in the box of `detection`, in a picture of that size."""
         self.id = track_id
         self.born = timestamp
         self.lost = False
@@ -124,7 +122,8 @@ class Track:
         self._last = self.trusted = Sighting(hand, timestamp, np.zeros(2, np.float32), tight.side)
         self._usual_presence = hand.presence
         self._jumped = False  # so far from one sighting to the next that it may be of something else
-        self._margins = _margins(detection.box, tight)
+        self._margins = Margins()
+        self._margins.learn(detection.box, tight, width, height)
 
     @property
     def hand(self) -> Hand:
@@ -173,18 +172,17 @@ class Track:
             )
         self.handedness.add(hand.right, elapsed)
         self.score += _share(elapsed, _SCORE_SECONDS) * (hand.score - self.score)
-        self._margins = self._margins + _share(elapsed, _MARGIN_SECONDS) * (BOX_MARGIN - self._margins)
+        self._margins.fade(elapsed)
         self._last = Sighting(hand, timestamp, velocity, tight_box(hand.keypoints).side)
         self._usual_presence += _share(elapsed, _USUAL_SECONDS) * (hand.presence - self._usual_presence)
         if not self.unconfirmed and not self._jumped:
             self._trust()
         self.lost = False
 
-    def confirm(self, detection: Detection) -> None:
-        """The detector saw it too, in the frame that was observed last."""
+    def confirm(self, detection: Detection, width: int, height: int) -> None:
+        """The detector saw it too, in the frame that was observed last, of that size."""
         self.detection_score += _CONFIRMED * (detection.score - self.detection_score)
-        margins = _margins(detection.box, tight_box(self.hand.keypoints))
-        self._margins = self._margins + _CONFIRMED_MARGINS * (margins - self._margins)
+        self._margins.learn(detection.box, tight_box(self.hand.keypoints), width, height)
         self.unconfirmed, self._jumped = 0, False
         self._trust()
 
@@ -227,7 +225,7 @@ class Track:
             keypoints, depth = points[:, :2], None if depth is None else points[:, 2]
         else:
             self.filter = KeypointFilter()
-        box = _around(keypoints, self._margins, width, height)
+        box = _around(keypoints, self._margins.shares, width, height)
         if box is None:
             return None
         hand = Hand(
@@ -276,12 +274,6 @@ def _around(keypoints: Points, margins: NDArray[np.float64], width: int, height:
     corners = np.array(tight.corners) + margins * tight.side * np.array([-1, -1, 1, 1])
     x0, y0, x1, y1 = within(tuple(corners.tolist()), width, height)
     return Box.from_corners(x0, y0, x1, y1) if x1 - x0 >= 1 and y1 - y0 >= 1 else None
-
-
-def _margins(outer: Box, inner: Box) -> NDArray[np.float64]:
-    """(4,) how far `outer` reaches over `inner` at the left, top, right and bottom, as shares of its side."""
-    difference = (np.array(outer.corners) - np.array(inner.corners)) * np.array([-1, -1, 1, 1])
-    return np.asarray(np.clip(difference / inner.side, *_MARGIN_RANGE))
 
 
 def _share(elapsed: float, seconds: float) -> float:

@@ -14,7 +14,7 @@ def track(presence: float = 0.9, lost_at: float | None = None) -> Track:
     box = Box(100, 100, 100, 100)
     keypoints = np.random.default_rng(0).uniform(100, 200, (21, 2)).astype(np.float32)
     hand = Hand(box, 0.9, presence, "right", 0.9, keypoints, np.full(21, 0.8, np.float32))
-    found = Track(1, hand, Detection(box, 0.9), 0.0)
+    found = Track(1, hand, Detection(box, 0.9), 0.0, 640, 480)
     if lost_at is not None:
         found.lose(lost_at)
     return found

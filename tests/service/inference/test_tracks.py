@@ -25,7 +25,7 @@ def track(first: Hand, timestamp: float = 0.0, margin: float = 0.07) -> Track:
     x0, y0, x1, y1 = tight_box(first.keypoints).corners
     reach = margin * (x1 - x0)
     box = Box.from_corners(x0 - reach, y0 - reach, x1 + reach, y1 + reach)
-    return Track(1, first, Detection(box, 0.9), timestamp)
+    return Track(1, first, Detection(box, 0.9), timestamp, 640, 480)
 
 
 def moving(speed: float) -> Track:
@@ -67,7 +67,7 @@ def test_the_reported_box_keeps_the_detectors_margins() -> None:
     reported = found.report(640, 480, smoothing=False, mirrored=False)
     assert reported is not None
     assert reported.box.corners == pytest.approx((80, 80, 220, 220))
-    found.confirm(Detection(Box(100, 100, 100, 100), 0.9))  # the detector has thought better of it
+    found.confirm(Detection(Box(100, 100, 100, 100), 0.9), 640, 480)  # the detector has thought better of it
     closer = found.report(640, 480, smoothing=False, mirrored=False)
     assert closer is not None
     assert 80 < closer.box.x < 100
@@ -83,7 +83,7 @@ def test_the_detectors_score_sinks_when_it_does_not_confirm() -> None:
         found.doubt()
     assert found.detection_score < 0.35
     assert found.unconfirmed == 10
-    found.confirm(Detection(Box(90, 90, 120, 120), 0.95))
+    found.confirm(Detection(Box(90, 90, 120, 120), 0.95), 640, 480)
     assert found.detection_score > 0.6
     assert found.unconfirmed == 0
 

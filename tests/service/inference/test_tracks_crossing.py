@@ -18,7 +18,7 @@ def hand(x: float) -> Hand:
 
 def moving(number: int, start: float, speed: float) -> Track:
     """Seen for half a second at 30 frames a second, `speed` pixels a second."""
-    track = Track(number, hand(start), Detection(Box(start, 100, 100, 100), 0.9), 0.0)
+    track = Track(number, hand(start), Detection(Box(start, 100, 100, 100), 0.9), 0.0, 640, 480)
     for index in range(1, 16):
         track.observe(hand(start + speed * index / 30), index / 30)
     return track
