@@ -39,6 +39,7 @@ _REACH, _REACH_SPEED, _REACH_MOST = 1.0, 3.0, 2.5  # hand sizes; hand sizes a se
 _SIZE_RATIO = 2.5
 NO_PAIR = 1.5
 _SHAPE_WEIGHT, _HANDEDNESS_WEIGHT, _YOUTH_WEIGHT, _LOST_COST = 0.5, 0.5, 0.05, 0.3
+_STALE_SECONDS = 0.3  # longer than between the frames of a busy service, four or five a second
 _SHORT_SECONDS = 0.15  # longer unseen than this, and …
 _SAME_HAND = 0.3  # … less likely than this the same of left and right: it must be …
 _REACH_OTHER = 0.5  # … this near, since one frame may be wrong about left and right
@@ -162,7 +163,7 @@ class Track:
         elapsed = timestamp - self.seen
         velocity = self._last.velocity
         other_depth = (hand.depth is None) != (self.hand.depth is None)  # the models were exchanged
-        if elapsed > _SHORT_SECONDS or other_depth:  # what was smoothed before says nothing about now
+        if elapsed > _STALE_SECONDS or other_depth:  # what was smoothed before says nothing about now
             self.filter = KeypointFilter()
         if elapsed > 0:
             moved = (hand.keypoints - self.hand.keypoints).mean(axis=0)  # (2,)
