@@ -242,6 +242,12 @@ class Track:
         return hand.mirrored() if mirrored else hand
 
 
+def same_side(track: Track, hand: Hand) -> float:
+    """The probability that both are right hands or both left ones."""
+    right = track.handedness.right
+    return right * hand.right + (1 - right) * (1 - hand.right)
+
+
 def pairing_cost(track: Track, hand: Hand, timestamp: float) -> float:
     """How unlikely it is that a hand is the track's: from 0 to about 2, `NO_PAIR` where another one is as likely,
     infinity where it cannot be.
@@ -255,8 +261,7 @@ def pairing_cost(track: Track, hand: Hand, timestamp: float) -> float:
     difference = hand.keypoints - track.predict(timestamp)  # (21, 2)
     centre = difference.mean(axis=0)
     distance = float(np.linalg.norm(centre)) / max(size, track.size)
-    same = track.handedness.right * hand.right
-    same += (1 - track.handedness.right) * (1 - hand.right)
+    same = same_side(track, hand)
     reach = min(_REACH + _REACH_SPEED * unseen, _REACH_MOST)
     if unseen > _SHORT_SECONDS and same < _SAME_HAND:
         reach = _REACH_OTHER

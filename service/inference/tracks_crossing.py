@@ -1,7 +1,8 @@
 """Two hands cross: one hides the other for a moment, and the track that goes on may go on with the wrong one.
 
 While they lie on each other nothing can tell, and the crop of either shows whichever hand is in front. What tells is
-where both were and how they moved before: when the second hand comes out again, both are given out anew.
+where both were and how they moved before, and which is left and right: when the second hand comes out again, both are
+given out anew.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from service.inference.hands import Hand
-from service.inference.tracks import Sighting, Track
+from service.inference.tracks import Sighting, Track, same_side
 
 _NEAR = 1.5  # hand sizes: a hand that is lost so near to another one may be behind it
 _CLEARER = 0.5  # hand sizes by which the other way round must fit better
+_OTHER_SIDE = 2.0  # hand sizes that it counts for if the track of a left hand would get a right one
 _SECONDS = 0.6  # longer than this after the loss, how they moved says nothing any more
 
 
@@ -43,8 +45,11 @@ def uncross(
                 continue
             taken = hands[result[rival]]
             index = min(free, key=lambda i: _gap(before, hands[i], timestamp))
-            stay = _gap(lost.trusted, hands[index], timestamp) + _gap(before, taken, timestamp)
-            exchanged = _gap(lost.trusted, taken, timestamp) + _gap(before, hands[index], timestamp)
+            other = hands[index]
+            stay = _gap(lost.trusted, other, timestamp) + _gap(before, taken, timestamp)
+            stay += _OTHER_SIDE * (2 - same_side(lost, other) - same_side(rival, taken))
+            exchanged = _gap(lost.trusted, taken, timestamp) + _gap(before, other, timestamp)
+            exchanged += _OTHER_SIDE * (2 - same_side(lost, taken) - same_side(rival, other))
             if exchanged < stay - _CLEARER:
                 result[lost], result[rival] = result[rival], index
                 rival.fall_back(before)

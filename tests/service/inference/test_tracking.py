@@ -95,6 +95,23 @@ def test_hands_that_cross_keep_their_ids(seed: int, second_right: bool) -> None:
     assert result.extra == 0
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_hands_that_clap_keep_their_ids(seed: int) -> None:
+    """They meet, one hides the other, and they turn round: only which is left and right tells."""
+
+    def apart(time: float) -> float:
+        return 10 + 160 * abs(math.cos(math.pi * time))
+
+    world = World(
+        Actor(lambda t: (320 - apart(t), 240)),
+        Actor(lambda t: (320 + apart(t), 240), right=False, shape=1, layer=1),
+        seed=seed, missed=0.1,
+    )  # fmt: skip
+    result = play(world, Tracker(world))
+    assert [len(ids) for ids in result.ids] == [1, 1]
+    assert result.extra == 0
+
+
 @pytest.mark.parametrize("max_hands", [3, 4])
 @pytest.mark.parametrize("seed", range(3))
 def test_three_hands_that_cross_keep_their_ids(seed: int, max_hands: int) -> None:
