@@ -1,7 +1,8 @@
 """When a stream's detector runs.
 
 Counted in frames, not in seconds, wherever that is possible: on a busy machine the frames of a stream come far
-apart, and a detector that then ran on each of them would make it busier still.
+apart, and a detector that then ran on each of them would make it busier still. But a frame counts for more where fewer
+than six come in a second: a hand that comes before a slow camera is not to wait for six of its frames.
 """
 
 import math
@@ -16,6 +17,7 @@ _SEARCH_INTERVAL = 0.09  # nothing to follow: it runs this often, which is every
 # After a longer pause hands may be anywhere. Not shorter: streams on a busy machine are slow already, and a
 # followed hand that is gone is looked for in the same frame anyhow.
 _GAP_SECONDS = 2.0
+_SLOWEST = 6.0  # frames a second
 
 
 class Schedule:
@@ -31,17 +33,17 @@ class Schedule:
         self._detect_every = detect_every
         self._now = self._last_detection = -math.inf
         self._gap = 0.0
-        self._frames = 0  # since the detector ran
+        self._frames = 0.0  # since the detector ran
 
     def next_frame(self, timestamp: float) -> None:
         """A frame begins. timestamp: seconds."""
         self._gap = timestamp - self._now
         self._now = timestamp
-        self._frames += 1
+        self._frames += max(1.0, _SLOWEST * self._gap)
 
     def ran(self) -> None:
         """The detector has run on this frame."""
-        self._last_detection, self._frames = self._now, 0
+        self._last_detection, self._frames = self._now, 0.0
 
     def due(self, tracks: Collection[Track], room: bool) -> bool:
         """Whether the detector has to look at this frame. room: for another hand."""

@@ -66,6 +66,16 @@ def test_nothing_to_follow() -> None:
     assert runs([], rate=5, frames=10) == list(range(10))
 
 
+@pytest.mark.parametrize("rate", [6, 3, 2, 1, 0.6])
+def test_slow_cameras_do_not_wait_for_as_many_frames(rate: float) -> None:
+    """A second with room for another hand, five without."""
+    seconds = np.diff(runs([track()], rate=rate)) / rate
+    assert seconds.max() <= max(1.0, 1 / rate) + 1e-9
+    seconds = np.diff(runs([track()], room=False, rate=rate)) / rate
+    assert seconds.min() >= 4
+    assert seconds.max() <= 5 + 1 / rate + 1e-9
+
+
 def test_after_a_pause() -> None:
     schedule = Schedule(100)
     schedule.next_frame(0.0)
