@@ -255,7 +255,11 @@ class Tracker:
         followed, seen = found[: len(following)], found[len(following) :]
         least = self._least
         present = max(self._pipeline.thresholds.presence, _LOST_PRESENCE)
-        usable = [hand for hand in followed if hand.presence >= present]
+        usable = [
+            hand
+            for track, hand in zip(following, followed, strict=True)
+            if hand.presence >= present and track.shows(hand)
+        ]
         usable += [hand for hand in seen if hand.presence >= present and hand.score >= least]
         origin = {id(hand): detection for hand, detection in zip(found, asked, strict=True)}
         known = [track.hand for track in self._tracks if track.seen == now]

@@ -31,6 +31,9 @@ _CONFIRMED = 0.5  # weight of a new detection's score against those before
 _TRUSTED_SHARE = (
     0.9  # of the presence that is usual for a hand: a sighting with less may be of something else
 )
+# Of the mean keypoint score that is usual for a hand: with less its crop shows something else, whatever the presence.
+# Blurred by a fiftieth of the picture's side hands keep half of it; what hides a hand leaves a quarter.
+_SEEN_SHARE = 0.35
 _USUAL_SECONDS = 0.5  # what is usual is averaged over about this long
 _DOUBTFUL_PRESENCE = 0.6  # below this a detector should have a look
 _FAR_STEP = 0.3  # hand sizes from one frame to the next: the crop may have slid off to something else
@@ -122,6 +125,7 @@ class Track:
         tight = tight_box(hand.keypoints)
         self._last = self.trusted = Sighting(hand, timestamp, np.zeros(2, np.float32), tight.side)
         self._usual_presence = hand.presence
+        self._usual_keypoints = float(hand.keypoint_scores.mean())
         self._jumped = False  # so far from one sighting to the next that it may be of something else
         self._margins = Margins()
         self._margins.learn(detection.box, tight, width, height)
@@ -158,6 +162,10 @@ class Track:
         """The same for where it should be if the sightings that cannot be trusted were of something else."""
         return _around(self.trusted.predict(timestamp), np.full(4, CROP_MARGIN), width, height)
 
+    def shows(self, hand: Hand) -> bool:
+        """Whether what was found in its crop can be the hand, by how sure the keypoints are."""
+        return float(hand.keypoint_scores.mean()) >= _SEEN_SHARE * self._usual_keypoints
+
     def observe(self, hand: Hand, timestamp: float) -> None:
         """The hand was seen again."""
         elapsed = timestamp - self.seen
@@ -175,7 +183,9 @@ class Track:
         self.score += _share(elapsed, _SCORE_SECONDS) * (hand.score - self.score)
         self._margins.fade(elapsed)
         self._last = Sighting(hand, timestamp, velocity, tight_box(hand.keypoints).side)
-        self._usual_presence += _share(elapsed, _USUAL_SECONDS) * (hand.presence - self._usual_presence)
+        usual = _share(elapsed, _USUAL_SECONDS)
+        self._usual_presence += usual * (hand.presence - self._usual_presence)
+        self._usual_keypoints += usual * (float(hand.keypoint_scores.mean()) - self._usual_keypoints)
         if not self.unconfirmed and not self._jumped:
             self._trust()
         self.lost = False

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.inference.hands import Box, Detection
+from service.inference.hands import Box, Detection, Hand
 from service.inference.tracking import TrackedHand, Tracker, TrackingOptions
 from tests.service.inference.moving_hands import (
     Actor,
@@ -118,3 +118,35 @@ def test_a_false_candidate_does_not_stand_before_a_real_one() -> None:
 
     world = Distracted(Actor(still(200)))
     assert play(world, Tracker(world, TrackingOptions(max_hands=1)), 0.1).ids == [[1]]
+
+
+class Hazy(World):
+    """Its keypoints are as sure as told."""
+
+    sure = 0.8
+
+    def _pose(self, detection: Detection) -> Hand:
+        return replace(super()._pose(detection), keypoint_scores=np.full(21, self.sure, np.float32))
+
+
+def test_what_covers_a_hand_is_not_taken_for_it_however_sure_the_pose_model_is_of_a_hand() -> None:
+    """A board before the hand: the crop still looks like one with a hand, and shows none of its keypoints."""
+    world = Hazy(Actor(still()))
+    tracker = Tracker(world, TrackingOptions(max_hands=1))
+    play(world, tracker, 1)
+    world.sure, world.missed = 0.15, 1.0
+    assert all(not frame.hands for frame in play(world, tracker, 0.5, start=1).frames)
+    world.sure, world.missed = 0.8, 0.0
+    assert play(world, tracker, 0.5, start=1.5).ids == [[1]]
+
+
+@pytest.mark.parametrize("usual", [0.8, 0.1])
+def test_a_blurred_hand_is_followed_and_so_is_one_of_a_model_that_is_never_sure(usual: float) -> None:
+    world = Hazy(Actor(still()))
+    tracker = Tracker(world, TrackingOptions(max_hands=1, min_score=0.1))
+    world.sure = usual
+    play(world, tracker, 1)
+    world.sure = usual / 2
+    result = play(world, tracker, 1, start=1)
+    assert result.ids == [[1]]
+    assert result.told == result.seen
