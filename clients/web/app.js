@@ -77,7 +77,7 @@ function offer() {
   element("camera-choice").hidden = !(running && mode === "camera");
   element("mirror-choice").hidden = mode === "photo" || !running;
   element("seek-row").hidden = !(running && mode === "video");
-  element("choose").hidden = !(mode === "video" ? running : photo.taken);
+  element("choose").hidden = !(mode === "video" ? running : photo.taken && stage.state !== "empty");
   element("choose").textContent = mode === "video" ? "Another video" : "Another photo";
   options.smoothing.closest("label").hidden = mode === "photo";
   options.mirrored.closest("label").hidden = mode === "camera";
@@ -123,12 +123,16 @@ async function startVideo(blob) {
 }
 
 function startFilm() {
-  const focused = document.activeElement;
   shown = null;
   stage.film("waiting");
   offer();
-  // The button that was pressed is gone; who works with the keyboard goes on from what took its place.
-  if (focused === document.body || focused === element("begin")) element(mode === "video" ? "play" : "stop").focus();
+  goOnFrom(mode === "video" ? "play" : "stop");
+}
+
+/** The button that was pressed is gone; who works with the keyboard goes on from what took its place. */
+function goOnFrom(name) {
+  const lost = [document.body, element("begin")].includes(document.activeElement);
+  if (lost) element(name).focus({ preventScroll: true });
 }
 
 async function listOthers(media) {
@@ -143,6 +147,7 @@ navigator.mediaDevices?.addEventListener?.("devicechange", () => video.srcObject
 live.addEventListener("ended", ({ detail }) => ended(detail));
 function ended(error) {
   halt();
+  goOnFrom("begin");
   fail(error, mode === "camera" ? () => startCamera() : undefined);
 }
 
@@ -173,9 +178,7 @@ function take(blob) {
   if (blob.type.startsWith("video/")) return startVideo(blob);
   if (mode !== "photo") enter("photo");
   shown = null;
-  const asked = photo.take(blob, chosen());
-  offer();
-  return asked;
+  return photo.take(blob, chosen());
 }
 
 // ---- options
@@ -229,12 +232,15 @@ photo.addEventListener("busy", () => {
   say("Looking for hands …");
   noFailure();
   page.setAttribute("aria-busy", "true");
+  if (stage.state !== "photo") stage.invite(mode, true); // otherwise the one before it is dimmed
+  offer();
 });
 photo.addEventListener("answer", ({ detail }) => {
   page.removeAttribute("aria-busy");
   shown = detail;
   list.show(detail.answer.hands);
   redraw();
+  goOnFrom("choose");
   stage.describe(detail.answer.hands);
   showTiming(detail.answer);
   showJson(detail.answer);
@@ -244,7 +250,10 @@ photo.addEventListener("answer", ({ detail }) => {
 photo.addEventListener("failed", async ({ detail }) => {
   page.removeAttribute("aria-busy");
   say("");
-  if (!shown) rest(); // nothing stays of the photo before it
+  if (!shown) {
+    rest(); // nothing stays of the photo before it
+    goOnFrom("begin");
+  }
   if (detail.status === 401 && (await haveKey())) return photo.ask(chosen());
   const again = detail instanceof HandError && [0, 401, 429, 503].includes(detail.status);
   fail(detail, again ? () => photo.ask(chosen()) : undefined);

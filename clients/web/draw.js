@@ -45,9 +45,9 @@ export function drawHands(canvas, picture, answer, show) {
     const dimmed = show.selected !== undefined && show.selected !== number;
     context.globalAlpha = dimmed ? 0.25 : 1;
     const thick = Math.max(unit, Math.min(Math.max(hand.box.width, hand.box.height) / 60, 8 * unit));
-    if (show.boxes) drawBox(context, hand, number, unit);
+    if (show.boxes) drawBox(context, hand, number, unit, answer.image);
     if (show.skeleton) drawSkeleton(context, hand, thick, dimmed);
-    if (show.names) drawNames(context, hand, unit);
+    if (show.names) drawNames(context, hand, unit, width);
   });
   context.globalAlpha = 1;
 }
@@ -102,7 +102,7 @@ function line(context, a, b, width, colour) {
   context.stroke();
 }
 
-function drawBox(context, hand, number, unit) {
+function drawBox(context, hand, number, unit, image) {
   const { x, y, width, height } = hand.box;
   const { label } = hand.handedness;
   context.lineWidth = 2 * unit;
@@ -111,16 +111,22 @@ function drawBox(context, hand, number, unit) {
   const size = 15 * unit;
   const text = `${number} ${label} ${hand.score.toFixed(2)}`;
   context.font = `600 ${size}px system-ui, sans-serif`;
-  const above = y - 1.5 * size >= 0;
-  const top = above ? y - 1.5 * size : y;
+  const [wide, high] = [context.measureText(text).width + size, 1.5 * size];
+  const left = within(x - unit, wide, image.width);
+  const top = within(y >= high ? y - high : y, high, image.height);
   context.fillStyle = HAND_COLOURS[label];
-  context.fillRect(x - unit, top, context.measureText(text).width + size, 1.5 * size);
+  context.fillRect(left, top, wide, high);
   context.fillStyle = "#000";
   context.textBaseline = "middle";
-  context.fillText(text, x + size / 2, top + 0.78 * size);
+  context.fillText(text, left + size / 2, top + 0.52 * high);
 }
 
-function drawNames(context, hand, unit) {
+/** The nearest place to `start` from which `length` ends before `end`, and that is not below 0. */
+function within(start, length, end) {
+  return Math.max(0, Math.min(start, end - length));
+}
+
+function drawNames(context, hand, unit, imageWidth) {
   const size = 10 * unit;
   context.font = `${size}px system-ui, sans-serif`;
   context.textBaseline = "middle";
@@ -128,7 +134,8 @@ function drawNames(context, hand, unit) {
   context.strokeStyle = "rgba(0, 0, 0, 0.7)";
   context.fillStyle = "#fff";
   for (const point of hand.keypoints) {
-    context.strokeText(point.name, point.x + size * 0.8, point.y);
-    context.fillText(point.name, point.x + size * 0.8, point.y);
+    const left = within(point.x + size * 0.8, context.measureText(point.name).width + unit, imageWidth);
+    context.strokeText(point.name, left, point.y);
+    context.fillText(point.name, left, point.y);
   }
 }

@@ -7,6 +7,7 @@ const INVITATIONS = {
   camera: {
     title: "Your hands, live",
     button: "Start camera",
+    busy: "Waiting for the camera …",
     hint: "Frames go to this service and nowhere else, and are not kept.",
   },
   video: {
@@ -17,13 +18,14 @@ const INVITATIONS = {
   photo: {
     title: "Hands in a photo",
     button: "Choose a photo",
+    busy: "Looking for hands …",
     hint: "Or drop or paste one: JPEG, PNG, WebP, BMP. It goes to this service and nowhere else, and is not kept.",
   },
 };
 const element = (id) => document.getElementById(id);
 
 /**
- * `data-state` on the element says what is there: `empty`; `starting`, a camera is asked for; `waiting`, the source
+ * `data-state` on the element says what is there: `empty`; `starting`, a camera is asked for, or the hands of the first photo; `waiting`, the source
  * runs and no answer has come yet; `live`; `away`, the source runs without the service; `photo`.
  *
  * For every answer that is drawn the canvas dispatches a bubbling CustomEvent `hands`, detail
@@ -40,14 +42,14 @@ export class Stage {
     return this.#stage.dataset.state;
   }
 
-  /** Nothing is shown but what can be. @param {keyof typeof INVITATIONS} mode */
-  invite(mode, busy = false) {
-    const { title, button, hint } = INVITATIONS[mode];
-    this.#show(busy ? "starting" : "empty");
+  /** Nothing is shown but what can be, or what is waited for. @param {keyof typeof INVITATIONS} mode */
+  invite(mode, waiting = false) {
+    const { title, button, busy, hint } = INVITATIONS[mode];
+    this.#show(waiting ? "starting" : "empty");
     this.#shape(4, 3);
     element("invitation-title").textContent = title;
-    element("begin").textContent = busy ? "Waiting for the camera …" : button;
-    element("begin").disabled = busy;
+    element("begin").textContent = waiting ? busy : button;
+    element("begin").disabled = waiting;
     element("invitation-hint").textContent = hint;
     this.notice("");
   }

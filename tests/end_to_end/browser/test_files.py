@@ -135,6 +135,43 @@ def test_who_leaves_while_a_photo_is_looked_at_finds_no_dimmed_page(
     assert page.evaluate("() => getComputedStyle(canvas).opacity") == "1"
 
 
+def test_a_photo_on_its_slow_way_is_told_of_where_it_will_be(
+    visit: Callable[..., Watched], browser: Browser, shipped_photos: list[Any]
+) -> None:
+    """On a phone the words beside the picture are far below it. And the keyboard loses its place at no time."""
+    watched = visit(browser, mode="photo", width=360)
+    page = watched.page
+    page.route("**/v1/pose?*", lambda route: None)  # never answered
+    page.focus("#begin")
+    page.set_input_files("#file", shipped_photos[0].path)
+    watched.wait_for_state("starting")
+    assert page.inner_text("#begin") == "Looking for hands …"
+    assert page.is_visible("#choose")
+    page.unroute("**/v1/pose?*")
+    page.set_input_files("#file", shipped_photos[0].path)
+    watched.wait_for_state("photo")
+    assert page.evaluate("() => document.activeElement.id") == "choose"
+    watched.allowed = ("status of 415",)
+    drop(page, "notes.txt", "text/plain", b"these are no pixels")
+    watched.wait_for_state("empty")
+    assert page.is_enabled("#begin")
+    assert not page.is_visible("#choose"), "another than which?"
+
+
+@pytest.mark.parametrize("mode", ["camera", "video", "photo"])
+def test_the_invitation_has_room_on_a_narrow_phone_with_large_letters(
+    visit: Callable[..., Watched], browser: Browser, mode: str
+) -> None:
+    page = visit(browser, mode=mode, width=320).page
+    page.evaluate("() => { document.documentElement.style.fontSize = '24px'; }")
+    cut = page.evaluate("""() => {
+      const { top, bottom } = document.getElementById("stage").getBoundingClientRect();
+      return [...document.querySelectorAll("#invitation > *")].map((one) => one.getBoundingClientRect())
+        .filter((one) => one.top < top || one.bottom > bottom).length;
+    }""")
+    assert cut == 0
+
+
 def test_a_slider_that_the_browser_kept_says_its_value(
     visit: Callable[..., Watched], browser: Browser
 ) -> None:

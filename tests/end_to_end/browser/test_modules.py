@@ -1,5 +1,5 @@
 """Modules of the page by themselves, in a browser: `hand-stream.js` against a WebSocket that does what the test says,
-`photo.js` and `hand-client.js` against such a service, `statistics.js` on made-up answers.
+`photo.js` and `hand-client.js` against such a service, `statistics.js` and `draw.js` on made-up answers.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,8 @@ SET_UP = """async (root) => {
   const { Statistics } = await import(`${root}/statistics.js`);
   const { Photo } = await import(`${root}/photo.js`);
   const { findHands } = await import(`${root}/hand-client.js`);
-  Object.assign(window, { Statistics, Photo, findHands });
+  const { drawHands } = await import(`${root}/draw.js`);
+  Object.assign(window, { Statistics, Photo, findHands, drawHands });
   window.WebSocket = class {
     sent = [];
     closed = undefined;
@@ -377,3 +378,23 @@ def test_what_is_wrong_with_an_answer_is_said(
       window.fetch = async () => {answer};
       return findHands(new Blob(["a"])).catch(({{ name, status, message }}) => [name, status, message]);""")
     assert error == ["HandError", status, message]
+
+
+@pytest.mark.parametrize("mirrored", ["false", "true"])
+@pytest.mark.parametrize(("x", "y"), [(0, 0), (290, 210), (290, 0), (0, 210)])
+def test_words_stay_in_the_picture(run: Callable[[str], Any], x: int, y: int, mirrored: str) -> None:
+    places = run(f"""
+      const canvas = document.createElement("canvas"), picture = new OffscreenCanvas(320, 240);
+      picture.getContext("2d");
+      const keypoints = Array(21).fill({{ name: "middle_tip", x: {x} + 28, y: {y} + 15, score: 1 }});
+      const box = {{ x: {x}, y: {y}, width: 30, height: 30 }};
+      const hand = {{ box, keypoints, score: 0.9, handedness: {{ label: "right" }} }};
+      const words = [], pen = canvas.getContext("2d", {{ alpha: false }});
+      pen.fillText = (text, left, middle) => words.push([left, middle, pen.measureText(text).width]);
+      const answer = {{ image: picture, hands: [hand] }};
+      drawHands(canvas, picture, answer, {{ boxes: true, names: true, mirrored: {mirrored}, shown: 320 }});
+      return words;""")
+    assert len(places) == 22
+    for left, middle, width in places:
+        assert 0 <= left <= left + width <= 320
+        assert 0 <= middle <= 240
