@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.models.checkpoint import Checkpoint
+from training.recipe import load_recipe
 
 NAMES = ("recall", "precision", "ap50", "pck_0.1", "pck_0.2", "auc", "error", "handedness")
 
@@ -30,6 +31,13 @@ def test_readme_quotes_the_figures_of_the_checkpoints_that_ship(
     for name, cell in quoted.items():
         if cell:
             assert float(cell) == pytest.approx(measured[name], abs=0.002), name
+
+
+def test_the_recipe_of_the_training_guide_is_one(root: Path, tmp_path: Path) -> None:
+    recipe = re.search(r"^```toml\n(.*?)^```", (root / "docs" / "training.md").read_text(), re.S | re.M)
+    assert recipe
+    (tmp_path / "mine.toml").write_text(recipe[1])
+    assert load_recipe(tmp_path / "mine.toml", limit=8).name == "mine"
 
 
 def test_every_command_of_the_readme_exists(root: Path) -> None:

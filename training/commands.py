@@ -102,7 +102,8 @@ def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to",
         type=Path,
-        help="checkpoint folder (default: service/weights/<task>; for the reference pair checkpoint/ beside the file)",
+        help="checkpoint folder (default: checkpoint/ beside the file; for the default recipes, but with --limit, "
+        "service/weights/<task>)",
     )
 
 
@@ -280,6 +281,8 @@ def _sheet_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _sheet(options: argparse.Namespace) -> None:
+    from urllib.error import URLError
+
     from training.datasets.coco import CocoHands
     from training.figures import served_sheet
     from training.paths import data_root
@@ -288,7 +291,10 @@ def _sheet(options: argparse.Namespace) -> None:
     if options.source:
         photos.entries = [entry for entry in photos.entries if entry.source == options.source]
     options.to.parent.mkdir(parents=True, exist_ok=True)
-    served_sheet(options.url, photos, options.to, options.count, options.seed)
+    try:
+        served_sheet(options.url, photos, options.to, options.count, options.seed)
+    except URLError as error:
+        raise CommandError(f"{options.url}: {error.reason}") from None
     print(options.to)
 
 

@@ -48,14 +48,14 @@ def export_run(weights: Sequence[Path], folder: Path | None, data: Path) -> Chec
     """Export what the training loop wrote, with the figures it reaches on the validation photos in its card.
 
     weights: `best.pt` or `final.pt`, or those of several runs, whose mean is exported (`averaging`).
-    folder: the checkpoint folder to write; None: the one that ships for this task, and for the reference pair
-    `checkpoint` beside the first of `weights`.
+    folder: the checkpoint folder to write; None: `default_folder`.
     data: the data folder. Raises ExportError if ONNX and torch disagree, ValueError if `weights` is something else.
     """
     content = load_run_weights(weights)
     recipe = Recipe.model_validate(content["recipe"])
+    folder = folder or default_folder(recipe, weights[0])
     if not has_graph(recipe.architecture):
-        return export_reference(content, recipe, folder or weights[0].parent / "checkpoint", data)
+        return export_reference(content, recipe, folder, data)
     assert isinstance(recipe.data, DataSection)
     network = _new_network(recipe)
     network.load_state_dict(content["state"])
@@ -73,7 +73,15 @@ def export_run(weights: Sequence[Path], folder: Path | None, data: Path) -> Chec
         "licence": "Apache-2.0",
         "data": recipe.data.sources,
     }
-    return export(network, folder or Path("service/weights") / recipe.task, card, pictures)
+    return export(network, folder, card, pictures)
+
+
+def default_folder(recipe: Recipe, weights: Path) -> Path:
+    """Where a run is exported to: a default recipe's in place of what ships, unless it was cut short by --limit, and
+    every other beside its weights, where it replaces nothing but itself."""
+    if recipe.name == f"default-{recipe.task}" and recipe.limit is None:
+        return Path("service/weights") / recipe.task
+    return weights.parent / "checkpoint"
 
 
 def _new_network(recipe: Recipe) -> HandDetector | HandPose:

@@ -18,8 +18,9 @@ from service.models.pose import HandPose
 from training.__main__ import main
 from training.datasets.photos import PhotoFolder
 from training.evaluate import torch_detector, torch_pose
-from training.export import ExportError, _judge, compare, export, export_run
+from training.export import ExportError, _judge, compare, default_folder, export, export_run
 from training.initialise import initialise
+from training.recipe import load_recipe
 
 CARD: dict[str, Any] = {
     "name": "tiny",
@@ -102,6 +103,16 @@ def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
     torch.save({"state": {}}, tmp_path / "other.pt")
     with pytest.raises(ValueError, match="was not written by the training loop"):
         export_run([tmp_path / "other.pt"], tmp_path / "out", tmp_path)
+
+
+def test_only_a_whole_default_run_replaces_what_ships(root: Path) -> None:
+    path, best = root / "training" / "recipes" / "default-pose.toml", Path("runs/some/best.pt")
+    assert default_folder(load_recipe(path), best) == Path("service/weights/pose")
+    beside = Path("runs/some/checkpoint")
+    assert default_folder(load_recipe(path, limit=2), best) == beside
+    assert default_folder(load_recipe(path, ['name = "mine"']), best) == beside
+    reference = load_recipe(path.with_name("reference-detector.toml"))
+    assert default_folder(reference, best) == beside
 
 
 def test_a_card_without_a_field_is_refused(network: HandPose, tmp_path: Path) -> None:
