@@ -22,15 +22,29 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0 done, 1 it could not be done (the reason is on stderr)."""
     parser = argument_parser()
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    from training.loop import TrainingError
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("training").setLevel(logging.INFO)  # others tell what only they understand
+    try:
+        _run(options)
+    except ModuleNotFoundError as error:
+        reason = f'{error.name} is not installed; pip install --editable ".[training]" brings it'
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    except (CommandError, ValueError) as error:
+        reason = str(error)
+    else:
+        return 0
+    print(f"{parser.prog} {options.command}: {reason}", file=sys.stderr)
+    return 1
+
+
+def _run(options: argparse.Namespace) -> None:
+    from training.loop import TrainingError  # torch comes with it
 
     try:
         COMMANDS[options.command].run(options)
-    except (CommandError, TrainingError, ValueError, FileNotFoundError) as error:
-        print(f"{parser.prog} {options.command}: {error}", file=sys.stderr)
-        return 1
-    return 0
+    except TrainingError as error:
+        raise CommandError(str(error)) from None
 
 
 if __name__ == "__main__":

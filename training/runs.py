@@ -1,6 +1,5 @@
 """What a training run, or a checkpoint folder, has to show: network, recipe, card, and its curves."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +97,6 @@ def build_network(task: str, architecture: str, input_size: int) -> nn.Module:
 
 def read_curves(folder: Path) -> dict[str, Curve]:
     """TensorBoard's scalars by their tags. A step written twice, as after a resumed run, counts as written last."""
-    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it names every file it opens
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     events.Reload()
     curves = {}

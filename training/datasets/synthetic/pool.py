@@ -143,7 +143,10 @@ class RenderedPool:
             if found.get(name) != value
         ]
         if differing:
-            raise ValueError(f"{self.path} holds another pool of rendered pictures: {'; '.join(differing)}")
+            raise ValueError(
+                f"{self.path} holds another pool of rendered pictures: {'; '.join(differing)}; "
+                "remove the folder, or take another seed"
+            )
 
     def _open(self) -> None:
         self._images: NDArray[np.uint8] = self._mapped("images", np.dtype(np.uint8), self.size, self.size, 3)

@@ -96,7 +96,9 @@ def test_pools_of_several_kinds_sizes_and_seeds_lie_side_by_side(tmp_path):
 def test_a_pool_made_otherwise_is_refused(tmp_path, other):
     pool_at(tmp_path / "pool")
     name = next(iter(other))
-    with pytest.raises(ValueError, match=f"another pool of rendered pictures: .*{name} is"):
+    with pytest.raises(
+        ValueError, match=f"another pool of rendered pictures: .*{name} is.*; remove the folder"
+    ):
         pool_at(tmp_path / "pool", **other)
 
 

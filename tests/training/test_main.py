@@ -1,0 +1,50 @@
+"""The command line says in a sentence why it could not do what it was told."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from training.__main__ import main
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a command that fails writes on stderr."""
+    assert main(list(arguments)) == 1
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["train x.toml", "evaluate", "preview synthetic"])
+def test_a_missing_package_is_told_with_what_brings_it(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where `make serve` alone has been run."""
+    for name in [name for name in sys.modules if name.startswith("training.loop")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert 'torch is not installed; pip install --editable ".[training]" brings it' in told(
+        capsys, *command.split()
+    )
+
+
+def test_files_that_cannot_be_read_or_written_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos").mkdir()
+    assert told(capsys, "--data", str(tmp_path), "evaluate", "photos").endswith("photos: Is a directory\n")
+    assert told(capsys, "export", "none.pt") == (
+        "python -m training export: none.pt: No such file or directory\n"
+    )
+
+
+def test_a_service_that_is_away_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "hand.jpg").write_bytes(b"")
+    (tmp_path / "hands.json").write_text(
+        '{"images": [{"id": 1, "file_name": "hand.jpg"}], '
+        '"annotations": [{"image_id": 1, "bbox": [1, 1, 9, 9]}]}'
+    )
+    url = "http://127.0.0.1:9"
+    arguments = ("--data", str(tmp_path), "sheet", "--photos", "hands.json", "--to", str(tmp_path / "x.jpg"))
+    message = told(capsys, *arguments, "--url", url)
+    assert f"{url}: " in message
+    assert "refused" in message
