@@ -13,11 +13,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+.DELETE_ON_ERROR:  # of an environment that could not be made whole, for want of python3-venv say, nothing is taken for done
 .PHONY: serve test check format train train-smoke benchmark fuzz soak docker-smoke clean
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 
 $(VENV)/.installed-service: pyproject.toml | $(BIN)/python
 	$(PIP) --editable .

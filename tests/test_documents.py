@@ -1,6 +1,7 @@
 """Documents say what is so."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,19 @@ def test_every_command_of_the_readme_exists(root: Path) -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     for path in re.findall(r"\]\((?!http)([\w./-]+)\)", readme):
         assert (root / path).exists(), path
+
+
+def test_an_environment_that_could_not_be_made_is_made_anew(root: Path, tmp_path: Path) -> None:
+    """Debian's Python without python3-venv leaves one that has no pip."""
+    (tmp_path / "Makefile").write_bytes((root / "Makefile").read_bytes())
+    (tmp_path / "pyproject.toml").touch()
+    python = tmp_path / "python"
+    python.write_text(
+        '#!/bin/sh\n[ "$2" != venv ] && exit 0\nmkdir -p .venv/bin && touch .venv/bin/python\nexit 1\n'
+    )
+    python.chmod(0o755)
+    made = subprocess.run(
+        ["make", "serve", "PYTHON=./python"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert made.returncode != 0
+    assert not (tmp_path / ".venv" / "bin" / "python").exists()
