@@ -13,6 +13,9 @@
 //     if (answer) draw(answer.hands);
 //   }
 //
+// A page that the service does not serve itself needs its origin among the service's `--allowed-origins`; otherwise
+// browsers only say that the connection failed.
+//
 // Frames are never queued: at most two are under way, one being worked on and one to follow it, and `room` says when
 // the next may be sent. When the connection is lost it comes back by itself, waiting longer after every failure and
 // never as long as others do, so that a service that starts again is not run over by all of its clients at once.
