@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 import httpx
 
 from handpose_client.batches import BATCH_SIZE, batches, halves
-from handpose_client.errors import ProblemError, TooLargeError
+from handpose_client.errors import ProblemError, TooLargeError, UnavailableError
 from handpose_client.images import ImageInput, to_bytes
 from handpose_client.protocol import (
     DEFAULT_TIMEOUT,
@@ -102,15 +102,20 @@ class AsyncHandPose:
 
     async def ready(self) -> bool:
         """As `HandPose.ready`."""
-        return await self._run(ready_call())
+        try:
+            await self._run(ready_call())
+        except UnavailableError:
+            return False
+        return True
 
     async def wait_until_ready(self, timeout: float = 60.0) -> None:  # noqa: ASYNC109 - as the twin has it
         """As `HandPose.wait_until_ready`."""
         wait = Wait(self._endpoint, timeout)
         while True:
             with wait.attempt() as endpoint:
-                if await self._run(ready_call(), endpoint):
-                    return
+                await self._run(ready_call(), endpoint)
+            if wait.ready:
+                return
             await asyncio.sleep(wait.pause())
 
     def stream(

@@ -10,7 +10,7 @@ import httpx
 
 from handpose_client.batches import BATCH_SIZE, batches, halves
 from handpose_client.bridge import iterate
-from handpose_client.errors import ProblemError, TooLargeError
+from handpose_client.errors import ProblemError, TooLargeError, UnavailableError
 from handpose_client.images import ImageInput, to_bytes
 from handpose_client.protocol import (
     DEFAULT_TIMEOUT,
@@ -131,7 +131,11 @@ class HandPose:
 
     def ready(self) -> bool:
         """Whether the service can answer now; False while its models warm up."""
-        return self._run(ready_call())
+        try:
+            self._run(ready_call())
+        except UnavailableError:
+            return False
+        return True
 
     def wait_until_ready(self, timeout: float = 60.0) -> None:
         """Return as soon as the service is ready; until then it need not even listen.
@@ -141,8 +145,9 @@ class HandPose:
         wait = Wait(self._endpoint, timeout)
         while True:
             with wait.attempt() as endpoint:
-                if self._run(ready_call(), endpoint):
-                    return
+                self._run(ready_call(), endpoint)
+            if wait.ready:
+                return
             time.sleep(wait.pause())
 
     def stream(

@@ -229,17 +229,9 @@ def models_call() -> Call[Models]:
     return Call("GET", "/v1/models", lambda response: parsing.models(_json(response)))
 
 
-def ready_call() -> Call[bool]:
-    """Whether it can answer now."""
-
-    def read(response: httpx.Response) -> bool:
-        try:
-            _checked(response, "application/json")
-        except UnavailableError:
-            return False
-        return True
-
-    return Call("GET", "/readyz", read)
+def ready_call() -> Call[None]:
+    """Raises UnavailableError, with the reason, while it cannot answer."""
+    return Call("GET", "/readyz", lambda response: _checked(response, "application/json"))
 
 
 def _read_pose(response: httpx.Response) -> PoseResult:
@@ -271,17 +263,19 @@ class Wait:
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
         self._reason = ""
+        self.ready = False  # at the last look
 
     @contextmanager
     def attempt(self) -> Iterator[Endpoint]:
-        """One look, at an endpoint that waits no longer than there is time; a service that cannot be reached is
-        not ready yet.
+        """One look, at an endpoint that waits no longer than there is time; a service that cannot be reached, or
+        says that it cannot answer, is not ready yet.
         """
-        self._reason = "its models are not warm"
         try:
             yield self._endpoint.within(max(self._left(), _POLL_SECONDS))
-        except (ConnectionFailedError, TimedOutError) as error:
+        except (ConnectionFailedError, TimedOutError, UnavailableError) as error:
             self._reason = str(error)
+        else:
+            self.ready = True
 
     def pause(self) -> float:
         """Seconds until the next look. Raises TimedOutError when there is no time for one."""
