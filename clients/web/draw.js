@@ -7,12 +7,13 @@ export const FINGERS = [[0, 1, 2, 3, 4], [0, 5, 6, 7, 8], [0, 9, 10, 11, 12], [0
 export const FINGER_COLOURS = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#d55ea0"];
 export const HAND_COLOURS = { left: "#56b4e9", right: "#ff913c" };
 const SHARP = 1200; // pixels on the longer side
+const LARGEST = 4096 * 4096; // pixels of a canvas that every browser draws on: a larger one stays empty on an iPhone
 const SURE = 0.3; // bones to keypoints scored below this are drawn faint
 
 /**
  * Draw a picture and its hands.
  *
- * @param {HTMLCanvasElement} canvas is given the picture's proportions
+ * @param {HTMLCanvasElement} canvas is given the picture's proportions, and its size unless that is too small or too large
  * @param {CanvasImageSource & {width: number, height: number}} picture upright
  * @param {{image: {width: number, height: number}, hands: object[]}} answer its coordinates are those of `answer.image`
  * @param {object} show
@@ -27,8 +28,9 @@ const SURE = 0.3; // bones to keypoints scored below this are drawn faint
 export function drawHands(canvas, picture, answer, show) {
   const shown = Math.max(240, show.shown || 800);
   // A small picture is enlarged, so that lines and letters stay sharp.
-  const zoom = Math.max(1, Math.min(SHARP, shown * devicePixelRatio) / Math.max(picture.width, picture.height));
-  resize(canvas, Math.round(picture.width * zoom), Math.round(picture.height * zoom));
+  const sharp = Math.max(1, Math.min(SHARP, shown * devicePixelRatio) / Math.max(picture.width, picture.height));
+  const zoom = Math.min(sharp, Math.sqrt(LARGEST / (picture.width * picture.height)));
+  resize(canvas, Math.floor(picture.width * zoom), Math.floor(picture.height * zoom));
   const context = canvas.getContext("2d", { alpha: false });
   context.setTransform(show.mirrored ? -1 : 1, 0, 0, 1, show.mirrored ? canvas.width : 0, 0);
   context.fillStyle = "#fff"; // behind a transparent picture, as the service sees it

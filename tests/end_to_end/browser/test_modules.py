@@ -398,3 +398,17 @@ def test_words_stay_in_the_picture(run: Callable[[str], Any], x: int, y: int, mi
     for left, middle, width in places:
         assert 0 <= left <= left + width <= 320
         assert 0 <= middle <= 240
+
+
+def test_a_very_large_photo_is_drawn_on_a_canvas_that_phones_have(run: Callable[[str], Any]) -> None:
+    """As the largest that a phone's camera takes, and one that is not too large."""
+    sizes = run("""
+      return [[8064, 6048], [4000, 3000]].map(([width, height]) => {
+        const canvas = document.createElement("canvas");
+        canvas.getContext("2d", { alpha: false }).drawImage = () => undefined;
+        drawHands(canvas, { width, height }, { image: { width, height }, hands: [] }, { shown: 360 });
+        return [canvas.width, canvas.height];
+      });""")
+    assert 16_000_000 < sizes[0][0] * sizes[0][1] <= 4096 * 4096
+    assert sizes[0][0] / sizes[0][1] == pytest.approx(8064 / 6048, rel=0.001)
+    assert sizes[1] == [4000, 3000]
