@@ -281,8 +281,16 @@ def load_recipe(path: Path, changes: Sequence[str] = (), limit: int | None = Non
         recipe = Recipe.model_validate(content)
         return recipe if limit is None else recipe.shortened(limit)
     except ValidationError as error:
-        lines = [f"{'.'.join(str(p) for p in e['loc']) or 'recipe'}: {e['msg']}" for e in error.errors()]
+        lines = [f"{_field(e['loc'])}: {e['msg']}" for e in error.errors()]
         raise RecipeError(f"{path}: " + "; ".join(lines)) from None
+
+
+def _field(place: tuple[int | str, ...]) -> str:
+    """The name of a field in the file: pydantic puts the kind of data behind `data`."""
+    names = [str(part) for part in place]
+    if names[:1] == ["data"]:
+        del names[1:2]
+    return ".".join(names) or "recipe"
 
 
 def _merged(content: Any, change: Any) -> Any:

@@ -179,7 +179,11 @@ def test_the_learning_rate_warms_up_and_falls(recipe: Path) -> None:
         (("steps = 40", "steps = 40\nspeed = 3"), "speed: Extra inputs"),
         (("rate = 0.05", "rate = -1"), "optimiser.rate: .*greater than 0"),
         (("rate = 0.05", "rating = 1"), "optimiser.rate: Field required"),
-        (("all = 1.0 }\n[opt", "all = 0.7 }\n[opt"), "share sums to 0.7"),
+        (("all = 1.0 }\n[opt", "all = 0.7 }\n[opt"), "data: .*share sums to 0.7"),
+        (
+            ("all = 1.0 }\n[opt", "all = 1.0 }\nrendered = 0\n[opt"),
+            "data.rendered: .*greater than or equal to 1",
+        ),
         (("until = 1.0", "until = 0.9"), "the last at 1"),
         (("size = 96", "size = 97"), "phases.1.size: .*multiple of 32"),
         (("steps = 40", "steps 40"), "is no TOML"),
