@@ -192,7 +192,7 @@ class _Gate:
 
     def __init__(self, inner: Pipeline) -> None:
         self.inner = inner
-        self.models = inner.models
+        self.models, self.failures = inner.models, inner.failures
         self.open = threading.Event()
         self.entered = threading.Event()
         self.warm_up = inner.warm_up
