@@ -71,12 +71,6 @@ def check_unread(recipe: Recipe, *fields: str) -> None:
             )
 
 
-def check_teacher(recipe: Recipe) -> None:
-    """Raises RecipeError if scores are to be kept that the starting weights do not have."""
-    if recipe.loss.keep_scores and recipe.init in ("imagenet", "none"):
-        raise RecipeError(f"loss.keep_scores: a run from init {recipe.init!r} has no scores to keep")
-
-
 def warn_of_unknown_sources(section: DataSection, photos: CocoHands) -> None:
     """Log which sources the recipe names that no photo has; fewer photos are no error."""
     sources = {entry.source for entry in photos.entries}

@@ -1,6 +1,5 @@
 """Training the default detector: which samples, which loss, how it is judged."""
 
-import copy
 import math
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from service.models.detector import STRIDE, HandDetector
-from service.models.precision import TYPES
 from training.augment import photometric, square_crop_matrix
 from training.canvas import Canvas, Target, cut_out, mosaic, photo_matrix
 from training.checks import (
@@ -19,7 +17,6 @@ from training.checks import (
     check_found,
     check_loss,
     check_share,
-    check_teacher,
     check_unread,
     warn_of_unknown_sources,
 )
@@ -38,8 +35,7 @@ from training.distributed import shared_count
 from training.evaluate import evaluate_detector, letterboxed, torch_detector
 from training.initialise import initialise
 from training.loading import Batch, Sample
-from training.losses import centre_divergence, centre_focal, giou_loss
-from training.norms import fold_norms
+from training.losses import centre_focal, giou_loss
 from training.photo_sets import thin_out
 from training.recipe import DataSection, Recipe
 
@@ -71,7 +67,6 @@ class DetectorTask:
         check_loss(recipe, "centre", "box")
         check_share(recipe, "single", "mosaic", "scene", "close", "pasted", "empty")
         check_unread(recipe, "freeze_norms", "restore_norms", "loss.boxes", "data.own_labels")
-        check_teacher(recipe)
         self.recipe = recipe
         self.section = section = recipe.data
         photos = photos_with_found_hands(
@@ -112,9 +107,6 @@ class DetectorTask:
     def network(self) -> HandDetector:
         network = HandDetector()
         initialise(network, self.recipe.init)
-        if self.recipe.loss.keep_scores:
-            self.teacher = copy.deepcopy(network).eval().requires_grad_(False)
-            fold_norms(self.teacher)
         network.encoder.freeze(self.recipe.frozen)
         return network
 
@@ -182,10 +174,11 @@ class DetectorTask:
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         logits, distances = network(batch["image"])
         target = batch["centre"]
-        if self.recipe.loss.keep_scores:
-            heat = centre_divergence(logits[:, 0], self._taught(batch["image"]), (target == 1).sum())
-        else:
-            heat = _learnt_centres(logits[:, 0], batch)
+        with torch.no_grad():
+            confident = (torch.sigmoid(logits[:, 0]) > _CONFIDENT) & (target < 0.01)
+            spared = confident & (batch["unlabelled"] > 0)
+            background = batch["background"] * torch.where(spared, _HARDLY, 1.0)
+        heat = centre_focal(logits[:, 0], target, background)
         chosen = batch["box_weight"] > 0
         cells = (torch.arange(target.shape[1], device=target.device) + 0.5) * STRIDE
         x, y = (grid[None].expand_as(chosen)[chosen] for grid in torch.meshgrid(cells, cells, indexing="xy"))
@@ -198,26 +191,9 @@ class DetectorTask:
         parts = {"centre": float(heat.detach()), "box": float(box.detach())}
         return w["centre"] * heat + w["box"] * box, parts
 
-    def _taught(self, images: Tensor) -> Tensor:
-        """What the starting weights say of centres: (B, C, C) logits."""
-        teacher, dtype = self.teacher.to(images.device), TYPES[self.recipe.precision]
-        with torch.no_grad(), torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
-            logits: Tensor = teacher(images)[0][:, 0]
-        return logits.float()
-
     def evaluate(self, network: nn.Module) -> dict[str, float]:
         assert isinstance(network, HandDetector)
         return evaluate_detector(torch_detector(network), self.validation)
-
-
-def _learnt_centres(logits: Tensor, batch: Batch) -> Tensor:
-    """The loss of centre logits (B, C, C), where a confident one is hardly punished if hands may be unlabelled."""
-    target = batch["centre"]
-    with torch.no_grad():
-        confident = (torch.sigmoid(logits) > _CONFIDENT) & (target < 0.01)
-        spared = confident & (batch["unlabelled"] > 0)
-        background = batch["background"] * torch.where(spared, _HARDLY, 1.0)
-    return centre_focal(logits, target, background)
 
 
 def targets_of(canvas: Canvas) -> Sample:

@@ -126,13 +126,8 @@ class Run:
             return False
         saved = torch.load(path, map_location="cpu", weights_only=False)
         theirs = _as_of_now(saved["recipe"])
-        started_from = theirs.get("init_checkpoint", "")
-        if self.recipe.loss.keep_scores and started_from != self.recipe.init_checkpoint:
-            raise TrainingError(
-                f"the run keeps the scores of {started_from}, and {self.recipe.init} has other weights now"
-            )
         # What the run started from, not what is there by now.
-        recipe = self.recipe.changed(init_checkpoint=started_from)
+        recipe = self.recipe.changed(init_checkpoint=theirs.get("init_checkpoint", ""))
         ours = recipe.model_dump(mode="json")
         different = sorted(k for k in {*ours, *theirs} if ours.get(k) != theirs.get(k))
         if different:

@@ -42,19 +42,6 @@ def centre_focal(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return (positive + negative) / shared_count(centre.sum())
 
 
-def centre_divergence(logits: Tensor, teacher: Tensor, hands: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of a teacher's centre heatmaps from ours, cell by cell, over the number of hands
-    (Hinton et al. 2015, "Distilling the knowledge in a neural network").
-
-    logits, teacher: (B, H, W) logits, the teacher's without gradients. hands: () how many there are.
-    """
-    p = torch.sigmoid(teacher)
-    cross_entropy = F.binary_cross_entropy_with_logits(logits, p, reduction="sum")
-    return (cross_entropy - F.binary_cross_entropy_with_logits(teacher, p, reduction="sum")) / shared_count(
-        hands
-    )
-
-
 def giou_loss(boxes: Tensor, targets: Tensor) -> Tensor:
     """1 - generalised IoU (Rezatofighi et al. 2019) of boxes (N, 4) x0, y0, x1, y1: (N,)."""
     low = torch.maximum(boxes[:, :2], targets[:, :2])

@@ -76,7 +76,7 @@ class PoseTask:
         assert isinstance(recipe.data, DataSection)
         check_loss(recipe, "heatmap", "distance", "hand", "handedness", "depth")
         check_share(recipe, "photo", "own", "boxed", "rendered", "empty")
-        check_unread(recipe, "freeze_norms", "loss.boxes", "loss.keep_scores")
+        check_unread(recipe, "freeze_norms", "loss.boxes")
         check_unread(recipe, "data.close_ups", "data.close_ups_size", "data.close_ups_seed")
         self.recipe = recipe
         self.section = section = recipe.data

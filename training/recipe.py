@@ -160,9 +160,6 @@ class LossSection(_Section):
     weight: dict[str, float]
     # Of Faster R-CNN: how many of a frame's proposed boxes its head learns from; proposals learn from half as many.
     boxes: int = Field(512, ge=4)
-    # Of the default detector: the centre map is learnt from the starting weights rather than from the labels, so that
-    # scores stay what they are while boxes learn.
-    keep_scores: bool = False
 
 
 class Recipe(_Section):

@@ -4,12 +4,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from tests.training.few_photos import copy_photos
 from training.detector import DetectorTask
-from training.norms import fold_norms
-from training.recipe import RecipeError, load_recipe
+from training.recipe import load_recipe
 
 SIZE = 128
 
@@ -27,7 +25,7 @@ def create(root: Path, tmp_path: Path) -> Callable[..., DetectorTask]:
             grey = np.full((150, 200, 3), 30 * (number + 1), np.uint8)
             cv2.imwrite(str(tmp_path / folder / name), grey)
 
-    def make(kind: str, limit: int | None = None, *more: str) -> DetectorTask:
+    def make(kind: str, limit: int | None = None) -> DetectorTask:
         share = {
             name: int(name == kind) for name in ("single", "mosaic", "scene", "close", "pasted", "empty")
         }
@@ -40,7 +38,6 @@ def create(root: Path, tmp_path: Path) -> Callable[..., DetectorTask]:
             'data.hand_free=""',
             "data.close_ups=4",
             "data.close_ups_size=96",
-            *more,
         ]
         recipe = load_recipe(root / "training" / "recipes" / "default-detector.toml", changes)
         recipe = recipe if limit is None else recipe.shortened(limit)
@@ -95,26 +92,3 @@ def test_a_limit_thins_out_what_it_learns_from_and_is_judged_on(create: Callable
     assert task.photo_weights.shape == (2,)
     whole = create("close")
     assert (len(whole.photos), len(whole.close_ups), len(whole.validation.images)) == (4, 4, 4)
-
-
-def test_scores_can_be_those_of_the_starting_weights_while_boxes_learn(
-    create: Callable[..., DetectorTask],
-) -> None:
-    task = create("pasted", None, "loss.keep_scores=true")
-    network = task.network()
-    fold_norms(network)
-    batch = torch.utils.data.default_collate([task.sample(number, SIZE) for number in range(2)])
-    loss, parts = task.loss(network, batch)
-    assert parts["centre"] == pytest.approx(0, abs=1e-4)
-    assert loss.item() == pytest.approx(5 * parts["box"], rel=1e-3)
-    loss.backward()
-    learnt = [name for name, p in network.named_parameters() if p.grad is not None]
-    assert any(name.startswith("encoder.blocks.15") for name in learnt)
-    with torch.no_grad():
-        network.centre_head[-1].bias += 1.0
-    assert task.loss(network, batch)[1]["centre"] > 0.01  # whatever the labels say
-
-
-def test_scores_that_are_not_there_cannot_be_kept(create: Callable[..., DetectorTask]) -> None:
-    with pytest.raises(RecipeError, match="keep_scores: a run from init 'imagenet' has no scores"):
-        create("pasted", None, "loss.keep_scores=true", 'init="imagenet"')

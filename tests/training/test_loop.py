@@ -150,21 +150,6 @@ def test_another_recipe_does_not_resume(tmp_path: Path, recipe: Path) -> None:
         Run(Broken(), load_recipe(recipe), tmp_path / "run").resume()  # type: ignore[arg-type]
 
 
-def test_a_run_that_keeps_scores_does_not_resume_with_those_of_other_weights(
-    tmp_path: Path, recipe: Path
-) -> None:
-    keeping = load_recipe(recipe, ["loss.keep_scores = true"])
-    first = Run(Broken(), keeping.changed(init_checkpoint="a 1 (sha256 1)"), tmp_path / "run")  # type: ignore[arg-type]
-    first.folder.mkdir()
-    first.save()
-    other = keeping.changed(init_checkpoint="a 2 (sha256 2)")
-    with pytest.raises(TrainingError, match=r"keeps the scores of a 1 \(sha256 1\), and none has other"):
-        Run(Broken(), other, tmp_path / "run").resume()  # type: ignore[arg-type]
-    plain = load_recipe(recipe)
-    Run(Broken(), plain.changed(init_checkpoint="a 1"), tmp_path / "run").save()  # type: ignore[arg-type]
-    assert Run(Broken(), plain.changed(init_checkpoint="a 2"), tmp_path / "run").resume()  # type: ignore[arg-type]
-
-
 def test_the_learning_rate_warms_up_and_falls(recipe: Path) -> None:
     rates = [Schedule.of(load_recipe(recipe)).learning_rate(step) for step in range(40)]
     assert rates[0] == pytest.approx(0.05 / 4, rel=0.01)

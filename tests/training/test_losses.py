@@ -1,16 +1,7 @@
-import math
-
 import pytest
 import torch
 
-from training.losses import (
-    centre_divergence,
-    centre_focal,
-    gaussian_heatmaps,
-    giou_loss,
-    heatmap_cross_entropy,
-    soft_argmax,
-)
+from training.losses import centre_focal, gaussian_heatmaps, giou_loss, heatmap_cross_entropy, soft_argmax
 
 
 def test_gaussians_peak_where_the_point_is() -> None:
@@ -43,25 +34,6 @@ def test_focal_loss_rewards_the_centre_and_spares_ignored_background() -> None:
     ignored = weight.clone()
     ignored[0, 3, 3] = 0
     assert centre_focal(bad, target, ignored) < centre_focal(bad, target, weight)
-
-
-def test_the_divergence_from_a_teacher_is_nothing_where_both_agree_and_of_each_hand() -> None:
-    teacher = torch.tensor([[[-6.0, 0.4], [2.0, -3.0]]])
-    hands = torch.tensor(2)
-    assert centre_divergence(teacher, teacher, hands).item() == pytest.approx(0, abs=1e-6)
-    ours = teacher.clone()
-    ours[0, 0, 1] = -0.4
-    ours.requires_grad_()
-    divergence = centre_divergence(ours, teacher, hands)
-    p, q = torch.sigmoid(torch.tensor([0.4, -0.4])).tolist()
-    expected = p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
-    assert divergence.item() == pytest.approx(expected / 2, rel=1e-4)
-    divergence.backward()
-    assert ours.grad is not None
-    assert ours.grad[0].tolist() == [
-        [pytest.approx(0, abs=1e-6), pytest.approx((q - p) / 2, rel=1e-4)],
-        [0, 0],
-    ]
 
 
 def test_giou_of_known_boxes() -> None:
