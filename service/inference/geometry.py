@@ -18,8 +18,11 @@ Image = NDArray[np.uint8]
 STRIDE = 32  # sides of a detector's input are multiples of this
 PADDING = 127  # the grey around a letterboxed picture; detectors are trained with the same
 CROP_FACTOR = 1.4  # side of a pose crop over the larger side of the hand's box
-# By which a hand's box reaches beyond its keypoints on each side, as a share of its larger side.
-_BOX_MARGIN = 0.06
+# By which an upright crop reaches beyond a hand's keypoints on each side, as a share of their larger extent.
+_CROP_MARGIN = 0.06
+# How far the hand reaches beyond each of its keypoints, as a share of their larger extent: most at the wrist, least at
+# the fingertips. Fitted on rendered hands, whose boxes are exact (docs/decisions/0017).
+_REACH = np.array([0.14] + [0.09, 0.065, 0.065, 0.045] * 5, np.float32)
 
 
 class Pyramid:
@@ -122,7 +125,7 @@ class Crop:
         axes = _rotation(turn)
         turned = keypoints.astype(float) @ axes
         low, high = turned.min(axis=0), turned.max(axis=0)
-        side = max(float((high - low).max()) * (1 + 2 * _BOX_MARGIN) * CROP_FACTOR, 1.0)
+        side = max(float((high - low).max()) * (1 + 2 * _CROP_MARGIN) * CROP_FACTOR, 1.0)
         x, y = axes @ ((low + high) / 2 - side / 2)
         return cls(float(x), float(y), side, size, turn)
 
@@ -169,13 +172,12 @@ def tight_box(keypoints: NDArray[np.floating]) -> Box:
 
 
 def agreed_box(box: Box, keypoints: NDArray[np.float32], width: int, height: int) -> Box:
-    """Midway between a detector's box and the box around the keypoints that were found in it, clipped to the picture;
-    the detector's where all keypoints lie outside. Closer to the truth than either, above all for small hands.
+    """Midway between a detector's box and the box around what the keypoints that were found in it belong to, clipped to
+    the picture; the detector's where all of that lies outside. Closer to the truth than either.
     """
-    tight = tight_box(keypoints)
-    margin = _BOX_MARGIN * tight.side
-    x0, y0, x1, y1 = tight.corners
-    x0, y0, x1, y1 = within((x0 - margin, y0 - margin, x1 + margin, y1 + margin), width, height)
+    reach = _REACH[:, None] * np.float32(tight_box(keypoints).side)  # (21, 1)
+    low, high = (keypoints - reach).min(axis=0).tolist(), (keypoints + reach).max(axis=0).tolist()
+    x0, y0, x1, y1 = within((*low, *high), width, height)
     if x1 <= x0 or y1 <= y0:
         return box
     midway = [(a + b) / 2 for a, b in zip(box.corners, (x0, y0, x1, y1), strict=True)]
