@@ -1,4 +1,4 @@
-"""How far a hand's box reaches beyond its keypoints, learnt over time from the detector's boxes."""
+"""How far a hand's box reaches beyond its keypoints, learnt over time from the boxes of single frames."""
 
 import math
 
@@ -6,9 +6,8 @@ import numpy as np
 
 from service.inference.hands import Box
 
-# As a share of the larger side of the keypoints' tight box, where nothing is known. Over the validation photos the
-# detector's boxes are 14 % larger than the keypoints' (median). Each hand keeps its own margins, from the detector's
-# boxes (IoU with human boxes 0.83; 0.80 with 7 % everywhere, 0.84 for the detector itself).
+# As a share of the larger side of the keypoints' tight box, where nothing is known: over the validation photos the
+# detector's boxes are 14 % larger than the keypoints' (median).
 BOX_MARGIN = 0.07
 _RANGE = (-0.1, 0.3)
 _SECONDS = 5.0  # margins that no detector confirms fade into BOX_MARGIN over about this long
@@ -23,7 +22,7 @@ class Margins:
         self._known = False
 
     def learn(self, outer: Box, inner: Box, width: int, height: int) -> None:
-        """A detector's box and the tight box of the keypoints in it, in a picture of that size.
+        """What a single picture's box would be, and the tight box of the keypoints, in a picture of that size.
 
         Nothing is learnt from a hand that the picture cuts off: there boxes end, and keypoints go on.
         """

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from service.inference.geometry import tight_box, within
+from service.inference.geometry import agreed_box, tight_box, within
 from service.inference.hands import Box, Detection, Hand, Label
 from service.inference.margins import Margins
 from service.inference.smoothing import KeypointFilter, Points
@@ -128,7 +128,7 @@ class Track:
         self._usual_keypoints = float(hand.keypoint_scores.mean())
         self._jumped = False  # so far from one sighting to the next that it may be of something else
         self._margins = Margins()
-        self._margins.learn(detection.box, tight, width, height)
+        self._margins.learn(agreed_box(detection.box, hand.keypoints, width, height), tight, width, height)
 
     @property
     def hand(self) -> Hand:
@@ -193,7 +193,8 @@ class Track:
     def confirm(self, detection: Detection, width: int, height: int) -> None:
         """The detector saw it too, in the frame that was observed last, of that size."""
         self.detection_score += _CONFIRMED * (detection.score - self.detection_score)
-        self._margins.learn(detection.box, tight_box(self.hand.keypoints), width, height)
+        box = agreed_box(detection.box, self.hand.keypoints, width, height)
+        self._margins.learn(box, tight_box(self.hand.keypoints), width, height)
         self.unconfirmed, self._jumped = 0, False
         self._trust()
 

@@ -131,7 +131,7 @@ def test_smoothing_steadies_keypoints_and_box_and_can_be_switched_off(rate: floa
     assert box < (left + 0.1) * plain_box
 
 
-def test_the_box_is_the_detectors_box_moved_along() -> None:
+def test_the_box_is_that_of_a_single_picture_moved_along() -> None:
     world = World(Actor(sway(200)))
     world.noise = 0.0
     result = play(world, Tracker(world, TrackingOptions(1, smoothing=False)))
@@ -139,8 +139,8 @@ def test_the_box_is_the_detectors_box_moved_along() -> None:
         centre = world.actors[0].path(index / 30)
         assert centre is not None
         box = frame.hands[0].hand.box
-        assert (box.x + box.width / 2, box.y + box.height / 2) == pytest.approx(centre, abs=1)
-        assert box.side == pytest.approx(1.14 * 120, abs=1)
+        assert (box.x + box.width / 2, box.y + box.height / 2) == pytest.approx(centre, abs=3)
+        assert box.side == pytest.approx(1.14 * 120, abs=3)
 
 
 def test_the_box_of_a_hand_that_has_come_in_over_the_edge_is_as_wide_as_of_any() -> None:
@@ -149,8 +149,8 @@ def test_the_box_of_a_hand_that_has_come_in_over_the_edge_is_as_wide_as_of_any()
     world.noise = 0.0
     frame = play(world, Tracker(world, TrackingOptions(1, smoothing=False)), 1.1).frames[-1]
     box = frame.hands[0].hand.box
-    assert (box.x + box.width / 2, box.y + box.height / 2) == pytest.approx((320, 240), abs=1)
-    assert (box.width, box.height) == pytest.approx((1.14 * 120, 1.14 * 120), abs=1)
+    assert (box.x + box.width / 2, box.y + box.height / 2) == pytest.approx((320, 240), abs=3)
+    assert (box.width, box.height) == pytest.approx((1.14 * 120, 1.14 * 120), abs=3)
 
 
 def test_hands_come_best_score_first() -> None:

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from service.inference.geometry import tight_box
+from service.inference.geometry import agreed_box, tight_box
 from service.inference.hands import Box, Detection, Hand
 from service.inference.tracks import Handedness, Track, pairing_cost
 
@@ -62,15 +62,17 @@ def test_the_crop_is_a_little_larger_than_the_hand_and_inside_the_picture() -> N
     assert track(hand(650.5, 100)).crop_box(0, 640, 480) is None
 
 
-def test_the_reported_box_keeps_the_detectors_margins() -> None:
-    found = track(hand(100, 100), margin=0.2)
+def test_the_reported_box_keeps_the_margins_of_a_single_pictures() -> None:
+    seen, outer = hand(100, 100), Box(80, 80, 140, 140)
+    found = track(seen, margin=0.2)
     reported = found.report(640, 480, smoothing=False, mirrored=False)
     assert reported is not None
-    assert reported.box.corners == pytest.approx((80, 80, 220, 220))
+    single = agreed_box(outer, seen.keypoints, 640, 480)
+    assert reported.box.corners == pytest.approx(single.corners)
     found.confirm(Detection(Box(100, 100, 100, 100), 0.9), 640, 480)  # the detector has thought better of it
     closer = found.report(640, 480, smoothing=False, mirrored=False)
     assert closer is not None
-    assert 80 < closer.box.x < 100
+    assert single.x < closer.box.x < 100
 
 
 def test_a_hand_outside_the_picture_is_not_reported() -> None:
