@@ -191,9 +191,8 @@ class HttpProtocol(HttpToolsProtocol):
                 await send(message)
 
             await app(scope, receive, answer)
-            if (
-                cycle.response_started and not cycle.response_complete
-            ):  # given up, and uvicorn would call it an error
+            given_up = cycle.response_started and not cycle.response_complete
+            if given_up:  # which uvicorn would call an error
                 cycle.disconnected = True
                 self.transport.close()
 
