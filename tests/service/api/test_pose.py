@@ -26,9 +26,9 @@ def test_the_answer_is_what_openapi_says(client, photo: bytes) -> None:
     assert (hand.keypoints[0].x, hand.keypoints[0].y) == pytest.approx((100, 60), abs=2)
     assert (hand.keypoints[20].x, hand.keypoints[20].y) == pytest.approx((150, 140), abs=2)
     box = hand.box
-    # Half of the margin around the keypoints, 2.4 px a side, and the detector's pixels.
-    assert (box.x, box.y) == pytest.approx((97.6, 57.6), abs=3)
-    assert (box.width, box.height) == pytest.approx((54.8, 84.8), abs=3)
+    # Half of what hands reach beyond the wrist, 5.6 px, and beyond a fingertip, 1.8 px, and the detector's pixels.
+    assert (box.x, box.y) == pytest.approx((94.4, 54.4), abs=3)
+    assert (box.width, box.height) == pytest.approx((57.4, 87.4), abs=3)
     assert hand.handedness.label == "right"
     assert answer.models.model_dump() == {"detector": "fake-detector 1", "pose": "fake-pose 1"}
 
@@ -114,7 +114,7 @@ def test_a_large_jpeg_answers_in_its_own_pixels(client, draw: Callable, encode: 
     (hand,) = answer["hands"]
     assert (hand["keypoints"][0]["x"], hand["keypoints"][0]["y"]) == pytest.approx((1000, 600), abs=25)
     assert (hand["keypoints"][20]["x"], hand["keypoints"][20]["y"]) == pytest.approx((1500, 1400), abs=25)
-    assert hand["box"]["width"] == pytest.approx(500, abs=70)
+    assert hand["box"]["width"] == pytest.approx(574, abs=70)
 
 
 @pytest.mark.parametrize(
