@@ -36,6 +36,7 @@ class Header:
 
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_DEPTHS = (1, 2, 4, 8, 16)
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by its type of colour
 # A progressive JPEG has about ten scans, and each costs the decoder a walk over all pixels. Many are an attack on it.
 _MAX_SCANS = 100
@@ -147,6 +148,8 @@ def _png(data: bytes) -> Header:
     if data[12:16] != b"IHDR":
         raise HeaderError("the PNG does not begin with its header")
     width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
+    if depth not in _PNG_DEPTHS:
+        raise HeaderError(f"the PNG has {depth} bits for a sample")
     alpha, orientation, hidden_grey = colour in (4, 6), 1, None
     # Deflated pixels are hardly larger than pixels. What is, would be inflated a thousandfold and thrown away.
     room = 2 * height * (1 + width * depth * _PNG_CHANNELS.get(colour, 1) // 8) + 2**16

@@ -147,6 +147,7 @@ BOMBS = {
     "PNG of 2³¹ frames": (png(64, 48, PIXELS, extra=chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0))), "200"),
     "PNG without its pixels": (png(SIDE, SIDE, zlib.compress(b""), depth=16, colour=6), "422"),
     "PNG of one row": (png(49_000_000, 1, deflated(1 << 20)), "422"),
+    "PNG of samples without a bit": (png(64, 48, PIXELS, depth=0, colour=0, extra=chunk(b"tRNS", bytes(2))), "422"),
     "JPEG of 4 billion pixels": (jpeg(65_500, 65_500), "413"),
     "WebP of 268 million pixels": (riff(lossless(16_384, 16_384)), "413"),
     "WebP of a giant canvas": (riff(canvas(1 << 24, 1 << 24), lossless(64, 64)), "413"),
