@@ -29,9 +29,8 @@ def averaged(network: nn.Module, decay: float) -> AveragedModel:
             torch._foreach_copy_(means, values)
             return
         keep = ((1 + count) / (10 + count)).clamp(max=decay)  # stays on the device: nothing waits for it
-        steps = torch._foreach_sub(
-            values, means
-        )  # nothing where a weight is not trained: it stays to the bit
+        # A step is nothing where a weight is not trained: it stays to the bit.
+        steps = torch._foreach_sub(values, means)
         torch._foreach_mul_(steps, 1 - keep)
         torch._foreach_add_(means, steps)
 

@@ -21,7 +21,7 @@ CROP_FACTOR = 1.4  # side of a pose crop over the larger side of the hand's box
 # By which an upright crop reaches beyond a hand's keypoints on each side, as a share of their larger extent.
 _CROP_MARGIN = 0.06
 # How far the hand reaches beyond each of its keypoints, as a share of their larger extent: most at the wrist, least at
-# the fingertips. Fitted on rendered hands, whose boxes are exact (docs/decisions/0017).
+# the fingertips. Fitted on rendered hands, whose boxes are exact (docs/decisions/0018).
 _REACH = np.array([0.14] + [0.09, 0.065, 0.065, 0.045] * 5, np.float32)
 
 

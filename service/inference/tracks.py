@@ -128,7 +128,7 @@ class Track:
         self._usual_keypoints = float(hand.keypoint_scores.mean())
         self._jumped = False  # so far from one sighting to the next that it may be of something else
         self._margins = Margins()
-        self._margins.learn(agreed_box(detection.box, hand.keypoints, width, height), tight, width, height)
+        self._learn_margins(detection.box, width, height)
 
     @property
     def hand(self) -> Hand:
@@ -193,10 +193,15 @@ class Track:
     def confirm(self, detection: Detection, width: int, height: int) -> None:
         """The detector saw it too, in the frame that was observed last, of that size."""
         self.detection_score += _CONFIRMED * (detection.score - self.detection_score)
-        box = agreed_box(detection.box, self.hand.keypoints, width, height)
-        self._margins.learn(box, tight_box(self.hand.keypoints), width, height)
+        self._learn_margins(detection.box, width, height)
         self.unconfirmed, self._jumped = 0, False
         self._trust()
+
+    def _learn_margins(self, detected: Box, width: int, height: int) -> None:
+        """Of the box that a single picture would be answered with."""
+        keypoints = self.hand.keypoints
+        box = agreed_box(detected, keypoints, width, height)
+        self._margins.learn(box, tight_box(keypoints), width, height)
 
     def _trust(self) -> None:
         """Remember the last sighting, unless the hand is seen so much worse than usual that it may be covered."""
