@@ -242,3 +242,12 @@ def visit(server: Any, start_server: Any) -> Iterator[Callable[..., Watched]]:
         watched.page.context.close()
     for watched in opened:
         watched.check()
+
+
+@pytest.fixture(scope="module")
+def run(launch: Callable[..., Browser], server: Any, request: pytest.FixtureRequest) -> Callable[[str], Any]:
+    """Runs the body of an asynchronous function in a page of the service that the module's `SET_UP` has made ready."""
+    page = launch().new_page()
+    page.goto(f"{server.url}/docs")
+    page.evaluate(request.module.SET_UP, server.url)
+    return lambda body: page.evaluate(f"async () => {{ {body} }}")
