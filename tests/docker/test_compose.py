@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from service.settings import PREFIX, Settings
 
@@ -101,13 +102,25 @@ def test_the_service_is_published_where_it_listens(compose: dict[str, Any]) -> N
     assert default(port) == f"{fields['host'].default}:{fields['port'].default}:{fields['port'].default}"
 
 
+# After the drain; the second time is for what is stuck.
+LONGEST_STOP = 2 * Settings.model_fields["grace_seconds"].default + 5
+
+
 @pytest.mark.parametrize("name", ["handpose", "handpose-gpu"])
 def test_there_is_time_to_stop(compose: dict[str, Any], name: str) -> None:
-    fields = Settings.model_fields
-    longest = (
-        fields["drain_seconds"].default + 2 * fields["grace_seconds"].default
-    )  # the second for what is stuck
-    assert seconds(default(compose["services"][name]["stop_grace_period"])) >= longest + 5
+    drain = Settings.model_fields["drain_seconds"].default
+    assert seconds(default(compose["services"][name]["stop_grace_period"])) >= drain + LONGEST_STOP
+
+
+def test_a_pod_as_the_document_has_it(root: Path) -> None:
+    text = (root / "docs" / "operations.md").read_text(encoding="utf-8")
+    found = re.search(r"### Kubernetes\n\n```yaml\n(.*?)```", text, re.DOTALL)
+    assert found
+    pod = yaml.safe_load(found[1])["spec"]
+    (container,) = pod["containers"]
+    settings = {one["name"].removeprefix(PREFIX).lower(): one["value"] for one in container["env"]}
+    assert settings.keys() <= Settings.model_fields.keys()
+    assert pod["terminationGracePeriodSeconds"] >= float(settings["drain_seconds"]) + LONGEST_STOP
 
 
 def test_the_memory_is_enough_for_four_threads_at_every_limit(compose: dict[str, Any]) -> None:
