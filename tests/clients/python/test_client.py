@@ -82,7 +82,17 @@ def test_a_drawing_that_is_json(client: Any, service: Any, jpeg: bytes) -> None:
 
 
 def test_models(client: Any, service: Any) -> None:
-    texts = ("name", "version", "architecture", "licence", "sha256", "engine", "device", "precision")
+    texts = (
+        "name",
+        "version",
+        "architecture",
+        "licence",
+        "sha256",
+        "engine",
+        "device",
+        "precision",
+        "reason",
+    )
     model = dict.fromkeys(texts, "x") | {"input_size": 256}
     service.answer = lambda _: JSONResponse({task: model | {"task": task} for task in ("detector", "pose")})
     models = client.call(service.url, "models")

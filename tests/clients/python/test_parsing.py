@@ -19,6 +19,7 @@ MODEL = {
     "engine": "onnxruntime",
     "device": "cpu",
     "precision": "float32",
+    "reason": "no GPU was found",
 }
 
 
@@ -80,6 +81,7 @@ def test_steps_that_did_not_run_took_no_time(documents: SimpleNamespace) -> None
 def test_models() -> None:
     found = models(Node({"detector": MODEL | {"task": "detector"}, "pose": MODEL | {"new": 1}}))
     assert (found.detector.task, found.pose.input_size) == ("detector", 192)
+    assert found.pose.reason == "no GPU was found"
     with pytest.raises(AnswerError, match=r"no pose\.licence"):
         models(Node({"detector": MODEL, "pose": change(MODEL, ("licence",), ...)}))
 

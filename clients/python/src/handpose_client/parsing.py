@@ -168,18 +168,5 @@ def _timing(node: Node) -> Timing:
 
 
 def _model(node: Node) -> ModelInfo:
-    texts = {
-        name: node.text(name)
-        for name in (
-            "task",
-            "name",
-            "version",
-            "architecture",
-            "licence",
-            "sha256",
-            "engine",
-            "device",
-            "precision",
-        )
-    }
+    texts = {field.name: node.text(field.name) for field in fields(ModelInfo) if field.name != "input_size"}
     return ModelInfo(input_size=node.integer("input_size"), **texts)

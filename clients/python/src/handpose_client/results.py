@@ -264,7 +264,7 @@ class FrameResult(_Outcome[FrameAnswer], Generic[F]):
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """One network as the service really runs it."""
+    """One network as the service really runs it; reason: why on this engine and this device."""
 
     task: str
     name: str
@@ -276,6 +276,7 @@ class ModelInfo:
     engine: str
     device: str
     precision: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
