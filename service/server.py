@@ -1,7 +1,8 @@
 """uvicorn with a life cycle: what it says when it listens, what each signal does, how it ends.
 
 SIGTERM and SIGINT: `/readyz` says no, a drain time passes, nothing new is accepted, streams end with 1001, requests end
-by themselves within the grace period. A second one ends the process at once. SIGHUP reloads the models.
+by themselves within the grace period. A second one ends the process at once. SIGHUP reloads the models; it stops the
+server where it comes because the terminal was closed.
 """
 
 import asyncio
@@ -54,6 +55,7 @@ class Server(uvicorn.Server):
         self._service = service
         self._stop_at: float | None = None
         self._draining = False
+        self._on_terminal = os.isatty(0)
         self._reload_asked = False
         self._reload: asyncio.Task[None] | None = None
 
@@ -65,7 +67,7 @@ class Server(uvicorn.Server):
             return
         handlers = {signal.Signals(told): signal.signal(told, self.handle_exit) for told in HANDLED_SIGNALS}
         if _RELOAD_SIGNAL is not None:
-            handlers[_RELOAD_SIGNAL] = signal.signal(_RELOAD_SIGNAL, self._ask_for_reload)
+            handlers[_RELOAD_SIGNAL] = signal.signal(_RELOAD_SIGNAL, self._handle_hangup)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {_RELOAD_SIGNAL})  # one that waits comes now
         try:
             yield
@@ -81,8 +83,12 @@ class Server(uvicorn.Server):
         self._service.draining = True
         self._stop_at = time.monotonic() + self._service.settings.drain_seconds
 
-    def _ask_for_reload(self, sig: int, frame: FrameType | None) -> None:
-        self._reload_asked = True
+    def _handle_hangup(self, sig: int, frame: FrameType | None) -> None:
+        """Reload; stop where the terminal is gone, or nobody would know of the process that has the port."""
+        if self._on_terminal and not os.isatty(0):
+            self.handle_exit(sig, frame)
+        else:
+            self._reload_asked = True
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: do what signals asked for."""
