@@ -115,7 +115,7 @@ function drawBox(context, hand, number, unit, image) {
   context.font = `600 ${size}px system-ui, sans-serif`;
   const [wide, high] = [context.measureText(text).width + size, 1.5 * size];
   const left = within(x - unit, wide, image.width);
-  const top = within(y >= high ? y - high : y, high, image.height);
+  const top = within(y - high, high, image.height);
   context.fillStyle = HAND_COLOURS[label];
   context.fillRect(left, top, wide, high);
   context.fillStyle = "#000";

@@ -51,22 +51,18 @@ def draw_hands(image: Image, hands: Sequence[Hand]) -> Image:
 
 
 def _draw_box(canvas: Image, hand: Hand, width: int) -> None:
-    colour = BOX_COLOURS[hand.handedness]
+    colour, thickness = BOX_COLOURS[hand.handedness], max(1, width // 2)
     x0, y0, x1, y1 = hand.box.corners
-    cv2.rectangle(canvas, _fixed(x0, y0), _fixed(x1, y1), colour, max(1, width // 2), cv2.LINE_AA, _SHIFT)
-    text, scale = f"{hand.handedness} {hand.score:.2f}", 0.35 + 0.13 * width
-    (text_width, text_height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    cv2.rectangle(canvas, _fixed(x0, y0), _fixed(x1, y1), colour, thickness, cv2.LINE_AA, _SHIFT)
+    text, font, scale = f"{hand.handedness} {hand.score:.2f}", cv2.FONT_HERSHEY_SIMPLEX, 0.35 + 0.13 * width
+    (text_width, text_height), base = cv2.getTextSize(text, font, scale, thickness)
     pad = 2 + width
     left = int(np.clip(x0, 0, max(0, canvas.shape[1] - text_width - 2 * pad)))
-    top = int(y0) - text_height - base - 2 * pad
-    if top < 0:  # no room above the box: inside it
-        top = max(0, int(y0))
+    top = max(0, int(y0) - text_height - base - 2 * pad)
     bottom = top + text_height + base + 2 * pad
     cv2.rectangle(canvas, (left, top), (left + text_width + 2 * pad, bottom), colour, -1)
     origin = (left + pad, bottom - base - pad)
-    cv2.putText(
-        canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), max(1, width // 2), cv2.LINE_AA
-    )
+    cv2.putText(canvas, text, origin, font, scale, (0, 0, 0), thickness, cv2.LINE_AA)
 
 
 def _fixed(x: float, y: float) -> tuple[int, int]:

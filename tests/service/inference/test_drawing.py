@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from service.inference.drawing import draw_hands
+from service.inference.drawing import BOX_COLOURS, draw_hands
 from service.inference.hands import Box, Hand
 
 
@@ -34,3 +34,14 @@ def test_without_hands_the_picture_stays_as_it_is() -> None:
 @pytest.mark.parametrize("size", [2.0, 5000.0])
 def test_hands_outside_and_of_any_size_can_be_drawn(place: tuple[float, float], size: float) -> None:
     assert draw_hands(np.zeros((100, 120, 3), np.uint8), [hand(*place, size, 0.1)]).shape == (100, 120, 3)
+
+
+def test_the_label_is_as_wide_as_its_words() -> None:
+    above = draw_hands(np.full((700, 700, 3), 255, np.uint8), [hand(100, 100, 480)])[:90]
+    last = np.flatnonzero((above < 255).any(axis=(0, 2)))[-1]
+    assert (above[(above[:, last] < 255).any(axis=1), last] == BOX_COLOURS["right"]).all()
+
+
+def test_where_the_box_is_near_the_edge_the_label_hides_no_more_of_the_hand_than_it_must() -> None:
+    drawn = draw_hands(np.zeros((400, 400, 3), np.uint8), [hand(50, 20, 300)])
+    assert (drawn[0, 60] == BOX_COLOURS["right"]).all()

@@ -55,21 +55,19 @@ def _draw_skeleton(canvas: "NDArray[np.uint8]", hand: Hand, width: int) -> None:
 
 
 def _draw_box(canvas: "NDArray[np.uint8]", hand: Hand, width: int) -> None:
-    colour = HAND_COLOURS[hand.handedness.label]
+    colour, thickness = HAND_COLOURS[hand.handedness.label], max(1, width // 2)
     x0, y0, x1, y1 = hand.box.corners
-    cv2.rectangle(canvas, _fixed(x0, y0), _fixed(x1, y1), colour, max(1, width // 2), cv2.LINE_AA, _SHIFT)
+    cv2.rectangle(canvas, _fixed(x0, y0), _fixed(x1, y1), colour, thickness, cv2.LINE_AA, _SHIFT)
     name = "" if hand.track_id is None else f"{hand.track_id} "
     text = f"{name}{hand.handedness.label} {hand.score:.2f}"
     font, scale, pad = cv2.FONT_HERSHEY_SIMPLEX, 0.35 + 0.13 * width, 2 + width
-    (text_width, text_height), base = cv2.getTextSize(text, font, scale, 1)
+    (text_width, text_height), base = cv2.getTextSize(text, font, scale, thickness)
     label_width, label_height = text_width + 2 * pad, text_height + base + 2 * pad
     left = min(max(0, round(x0)), max(0, canvas.shape[1] - label_width))
-    top = round(y0) - label_height
-    if top < 0:  # no room above the box: inside it
-        top = max(0, round(y0))
+    top = max(0, round(y0) - label_height)
     cv2.rectangle(canvas, (left, top), (left + label_width, top + label_height), colour, -1)
     origin = (left + pad, top + label_height - base - pad)
-    cv2.putText(canvas, text, origin, font, scale, (0, 0, 0), max(1, width // 2), cv2.LINE_AA)
+    cv2.putText(canvas, text, origin, font, scale, (0, 0, 0), thickness, cv2.LINE_AA)
 
 
 def _fixed(x: float, y: float) -> tuple[int, int]:
