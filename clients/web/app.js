@@ -73,7 +73,7 @@ function rest() {
 function offer() {
   const running = live.running;
   element("stop").hidden = !running;
-  element("figures").hidden = mode === "photo";
+  element("figures").hidden = !running;
   element("camera-choice").hidden = !(running && mode === "camera");
   element("mirror-choice").hidden = mode === "photo" || !running;
   element("seek-row").hidden = !(running && mode === "video");

@@ -163,6 +163,8 @@ def test_the_figures_are_those_of_the_stream(live: Watched) -> None:
     assert float(figures["pose"].removesuffix(" ms")) > 0
     dropped, of = int(figures["dropped"].replace(",", "")), int(total.split()[1].replace(",", ""))
     assert dropped < of
+    live.page.click("#stop")
+    assert not live.page.is_visible("#figures")  # there are none
 
 
 @pytest.mark.parametrize("mirrored", [True, False])
