@@ -1,6 +1,9 @@
 """A photo in, hands out: over a socket, with the weights that ship."""
 
+import json
+import re
 from io import BytesIO
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -15,6 +18,29 @@ def ask(http: httpx.Client, photo) -> PoseAnswer:
     response = http.post("/v1/pose", files={"image": photo.path.read_bytes()})
     assert response.status_code == 200, response.text
     return PoseAnswer.model_validate(response.json())
+
+
+def test_the_readme_shows_what_its_photo_is_answered(http: httpx.Client, root: Path) -> None:
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"curl -F image=@(\S+) \S+\n```\n\n```json\n(.*?)```", readme, re.DOTALL)
+    assert found
+    answer = http.post("/v1/pose", files={"image": (root / found[1]).read_bytes()}).json()
+    shown = json.loads(found[2])
+    assert (answer["image"], answer["models"]) == (shown["image"], shown["models"])
+    (hand,), (told,) = answer["hands"], shown["hands"]
+    assert hand["handedness"]["label"] == told["handedness"]["label"]
+    assert hand["box"] == pytest.approx(told["box"], abs=1)
+    for member in ("x", "y", "z"):
+        assert hand["keypoints"][0][member] == pytest.approx(told["keypoints"][0][member], abs=1)
+
+
+def test_the_readme_finds_hands_without_a_server(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    monkeypatch.chdir(root)
+    names: dict = {}
+    exec(program, names)
+    assert len(names["hands"]) == 1
 
 
 def iou(a: NDArray, b: NDArray) -> float:
