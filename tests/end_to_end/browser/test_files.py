@@ -172,6 +172,19 @@ def test_the_invitation_has_room_on_a_narrow_phone_with_large_letters(
     assert cut == 0
 
 
+def test_a_phone_says_right_under_the_photo_that_no_hand_was_found(
+    visit: Callable[..., Watched], browser: Browser
+) -> None:
+    page = visit(browser, mode="photo", width=375).page
+    grey = cv2.imencode(".jpg", np.full((240, 320, 3), 127, np.uint8))[1].tobytes()
+    drop(page, "grey.jpg", "image/jpeg", grey)
+    page.wait_for_selector("#status:has-text('No hand found')")
+    stage, status, choose = (
+        page.locator(f"#{name}").bounding_box() for name in ("stage", "status", "choose")
+    )
+    assert stage["y"] + stage["height"] <= status["y"] <= choose["y"] - status["height"]
+
+
 def test_a_slider_that_the_browser_kept_says_its_value(
     visit: Callable[..., Watched], browser: Browser
 ) -> None:
