@@ -8,7 +8,7 @@ import { currentKey } from "./key.js";
  * `answer`, detail `{answer, picture}`, or `failed`, detail the error. Only the latest question is answered.
  */
 export class Photo extends EventTarget {
-  #blob = null;
+  /** @type {Promise<Blob> | null} */ #blob = null;
   #picture = null;
   #request = null;
 
@@ -17,10 +17,10 @@ export class Photo extends EventTarget {
     return this.#blob !== null;
   }
 
-  /** @param {Blob} blob an encoded picture */
+  /** @param {Blob} blob an encoded picture; a file is read once, since it may be changed or moved later */
   take(blob, options) {
     this.clear();
-    this.#blob = blob;
+    this.#blob = read(blob);
     return this.ask(options);
   }
 
@@ -39,8 +39,9 @@ export class Photo extends EventTarget {
     const request = (this.#request = new AbortController());
     this.#tell("busy");
     try {
-      const answer = await findHands(this.#blob, options, { signal: request.signal, key: currentKey() });
-      const picture = this.#picture ?? (await decode(this.#blob));
+      const blob = await this.#blob;
+      const answer = await findHands(blob, options, { signal: request.signal, key: currentKey() });
+      const picture = this.#picture ?? (await decode(blob));
       if (this.#request !== request) { // a newer one is on its way
         if (picture !== this.#picture) picture.close();
         return;
@@ -54,6 +55,14 @@ export class Photo extends EventTarget {
 
   #tell(type, detail = undefined) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+async function read(blob) {
+  try {
+    return new Blob([await blob.arrayBuffer()], { type: blob.type });
+  } catch {
+    throw new HandError(415, "The file cannot be read. Is it a folder, or was it moved?");
   }
 }
 

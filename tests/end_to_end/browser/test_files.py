@@ -120,6 +120,20 @@ def test_a_photo_that_fails_leaves_nothing_of_the_one_before(
     assert page.inner_text("#timing") == ""
 
 
+def test_a_file_that_is_changed_later_is_still_the_photo_that_is_shown(
+    visit: Callable[..., Watched], browser: Browser, shipped_photos: list[Any], tmp_path: Path
+) -> None:
+    watched = visit(browser, mode="photo")
+    page, file = watched.page, tmp_path / "photo.jpg"
+    file.write_bytes(shipped_photos[0].path.read_bytes())
+    page.set_input_files("#file", file)
+    check_photo(watched, shipped_photos[0])
+    file.write_bytes(shipped_photos[3].path.read_bytes())
+    page.fill("[name=min_score]", "0.3")
+    watched.wait_for("() => drawn.length > 0")
+    check_photo(watched, shipped_photos[0])
+
+
 def test_who_leaves_while_a_photo_is_looked_at_finds_no_dimmed_page(
     visit: Callable[..., Watched], browser: Browser, shipped_photos: list[Any]
 ) -> None:

@@ -76,6 +76,16 @@ def test_what_is_wrong_with_an_answer_is_said(
     assert error == ["HandError", status, message]
 
 
+def test_a_file_that_cannot_be_read_is_no_fault_of_the_service(run: Callable[[str], Any]) -> None:
+    message = run("""
+      const photo = new Photo(), folder = new Blob(["a"]);
+      folder.arrayBuffer = () => Promise.reject(new DOMException("no file", "NotFoundError"));
+      const failed = new Promise((done) => photo.addEventListener("failed", ({ detail }) => done(detail.message)));
+      photo.take(folder, {});
+      return failed;""")
+    assert message == "The file cannot be read. Is it a folder, or was it moved?"
+
+
 @pytest.mark.parametrize("mirrored", ["false", "true"])
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (290, 210), (290, 0), (0, 210)])
 def test_words_stay_in_the_picture(run: Callable[[str], Any], x: int, y: int, mirrored: str) -> None:
