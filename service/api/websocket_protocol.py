@@ -71,6 +71,15 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             )
             self._bound_farewell()
 
+    def shutdown(self) -> None:
+        """The server stops. Who has closed and does not read the rest is not waited for; uvicorn would answer the close
+        a second time, and fail.
+        """
+        if self.transport.is_closing():
+            self.transport.abort()
+        else:
+            super().shutdown()
+
     def resume_writing(self) -> None:
         super().resume_writing()
         if not self.read_paused:

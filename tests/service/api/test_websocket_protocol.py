@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.protocol import Protocol
+from websockets.protocol import Protocol, State
 from websockets.sync.client import connect
 
 from service.api.websocket_protocol import WebSocketProtocol
@@ -39,6 +39,12 @@ async def _slow(websocket: WebSocket) -> None:
     await _echo(websocket)
 
 
+async def _flood(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.send_text("a" * LARGE)
+    await websocket.receive()
+
+
 async def _refuse(websocket: WebSocket) -> None:
     await websocket.accept()
     await websocket.close(1008, "no key")
@@ -52,6 +58,7 @@ APP = Starlette(
     routes=[
         WebSocketRoute("/", _echo),
         WebSocketRoute("/slow", _slow),
+        WebSocketRoute("/flood", _flood),
         WebSocketRoute("/refuse", _refuse),
         WebSocketRoute("/deny", _deny),
     ]
@@ -144,6 +151,15 @@ def test_a_stream_that_is_denied_is_no_error_of_ours(
     until(lambda: len(connections) == 0)
     log.removeHandler(caplog.handler)
     assert caplog.messages == []
+
+
+def test_the_server_stops_while_who_has_closed_does_not_read(parsers: list[weakref.ref[Protocol]]) -> None:
+    with contextlib.ExitStack() as kept, serve(APP, limit=1) as (_, port):
+        connection = kept.enter_context(connected(port))
+        connection.sendall(handshake("/flood"))
+        read_until(connection, b"\r\n\r\n")
+        connection.sendall(b"\x88\x80" + bytes(4))
+        until(lambda: (parser := parsers[0]()) is not None and parser.state is State.CLOSING)
 
 
 def test_after_the_close_no_message_is_collected(
