@@ -4,6 +4,7 @@ What happens in a stage is measured anyway, for the answer and the metrics; span
 afterwards, so nothing of it runs in the worker threads.
 """
 
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 STAGES = ("queue", "decode", "detect", "pose", "encode")  # in the order in which they follow one another
-_FLUSH_MS = 3000
+_CLOSE_SECONDS = 3.0
 
 
 class TracingError(Exception):
@@ -89,9 +90,12 @@ class Tracing:
         span.end()
 
     def close(self) -> None:
-        """Send what is left; takes up to a few seconds."""
-        self._provider.force_flush(_FLUSH_MS)
-        self._provider.shutdown()
+        """Send what is left, for a few seconds at most: to a collector that is gone the library would try for longer
+        than a service may take to stop.
+        """
+        closing = threading.Thread(target=self._provider.shutdown, daemon=True)
+        closing.start()
+        closing.join(_CLOSE_SECONDS)
 
 
 def create(version: str) -> Tracing:

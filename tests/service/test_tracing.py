@@ -2,6 +2,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -115,6 +116,20 @@ def test_traces_go_where_the_standard_variables_say(monkeypatch: pytest.MonkeyPa
     attributes = tracing._provider.resource.attributes
     assert (attributes["service.name"], attributes["service.version"]) == ("hands-of-the-lab", "1.2")
     tracing.close()
+
+
+def test_a_collector_that_does_not_answer_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.tracing._CLOSE_SECONDS", 0.01)
+    released = threading.Event()
+
+    class Stuck(SimpleSpanProcessor):
+        def shutdown(self) -> None:
+            assert released.wait(5)
+
+    provider = sdk.TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(Stuck(InMemorySpanExporter()))
+    Tracing(provider).close()
+    released.set()
 
 
 def test_without_the_extra_the_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
