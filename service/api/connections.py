@@ -52,6 +52,10 @@ class Connections:
                 raise Problem(429, detail, headers={"Retry-After": "1"}) from None
         self._open[transport] = holder
 
+    def exempts(self, transport: asyncio.BaseTransport) -> bool:
+        """Whether one that was admitted is a proxy's."""
+        return self._open.get(transport) == ""
+
     def turn_away(self, transport: asyncio.BaseTransport) -> bool:
         """Whether one that was not admitted may stay for as long as it takes to tell it so."""
         if len(self._turned_away) >= _MAX_TURNED_AWAY:

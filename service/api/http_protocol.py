@@ -16,6 +16,9 @@ _MAX_HEAD_BYTES = 64 * 2**10
 _MAX_LINE_BYTES = 8 * 2**10  # of a head; to take apart what is longer would keep all others waiting
 _MAX_FIELDS = 128  # of a head, as many as a stream's handshake may have
 _MAX_WAITING = 16  # requests, while one before them on the same connection is answered
+# Closed while a proxy sends on it, a kept connection loses the request, and its client hears 502. So proxies close
+# theirs first: most do after a minute or two, Google's after ten.
+_PROXY_IDLE_SECONDS = 620
 
 
 class _EnoughError(Exception):
@@ -48,6 +51,8 @@ class HttpProtocol(HttpToolsProtocol):
             else:
                 transport.abort()
         else:
+            if self.places.exempts(transport):
+                self.timeout_keep_alive = _PROXY_IDLE_SECONDS
             self._start_timer(self.places.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:

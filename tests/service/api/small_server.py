@@ -16,7 +16,9 @@ PATIENCE = 20
 
 
 @contextlib.contextmanager
-def serve(app: Any, *, ws_max_size: int = 2**24, **limits: Any) -> Iterator[tuple[Connections, int]]:
+def serve(
+    app: Any, *, ws_max_size: int = 2**24, keep_alive: int = 5, **limits: Any
+) -> Iterator[tuple[Connections, int]]:
     """What counts the connections of a server, and its port. limits: of `Connections`."""
     connections = Connections(**limits)
     http, websocket = protocols(connections)
@@ -25,6 +27,7 @@ def serve(app: Any, *, ws_max_size: int = 2**24, **limits: Any) -> Iterator[tupl
         http=http,
         ws=websocket,
         ws_max_size=ws_max_size,
+        timeout_keep_alive=keep_alive,
         log_level="critical",
         lifespan="off",
         timeout_graceful_shutdown=1,

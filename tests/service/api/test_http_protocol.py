@@ -179,6 +179,19 @@ def test_proxies_stand_for_many(start: Callable[..., Any]) -> None:
         assert b"hello" in ask(second)
 
 
+def test_a_proxy_closes_its_connections_itself(start: Callable[..., Any]) -> None:
+    _, port = start(limit=10, keep_alive=0)
+    with connected(port) as client:
+        assert b"hello" in ask(client)
+        assert read_all(client) == b""
+    _, port = start(limit=10, keep_alive=0, exempt=parse_proxies("127.0.0.1"))
+    with connected(port) as proxy:
+        assert b"hello" in ask(proxy)
+        proxy.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            proxy.recv(1)
+
+
 def post(path: str, body: bytes = b"", headers: bytes = b"", version: bytes = b"1.1") -> bytes:
     head = b"POST %s HTTP/%s\r\nHost: x\r\nContent-Length: %d\r\n" % (path.encode(), version, len(body))
     return head + headers + b"\r\n" + body
