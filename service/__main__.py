@@ -34,15 +34,19 @@ def main(arguments: list[str] | None = None) -> int:
     if words[:1] == [create_key.COMMAND]:
         return create_key.main(words[1:])
     memory.configure()
+    with stoppable():
+        return _serve(words)
+
+
+def _serve(words: list[str]) -> int:
     settings: Settings | None = None
     try:
         settings = load(words)
-        with stoppable():
-            pipeline = load_pipeline(settings)
-            # Before it listens: models that do not run end the start here. The application does it again in a worker's
-            # thread, since some of what is set up lazily belongs to a thread.
-            warm_up(pipeline)
-            app = create_app(settings, pipeline)
+        pipeline = load_pipeline(settings)
+        # Before it listens: models that do not run end the start here. The application does it again in a worker's
+        # thread, since some of what is set up lazily belongs to a thread.
+        warm_up(pipeline)
+        app = create_app(settings, pipeline)
     except (SettingsError, CheckpointError, EngineError, TracingError) as error:
         return _fail(f"{_setting_of(error, settings)}{error}", words)
     try:

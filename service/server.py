@@ -32,19 +32,21 @@ _RELOAD_SIGNAL: signal.Signals | None = getattr(signal, "SIGHUP", None)  # not o
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Until the server listens to signals itself, SIGTERM ends the process with 0. To the first process of a container
-    the system would not even pass it on without a handler. SIGHUP, which would end it, waits for the server.
+    """While the server does not listen to signals itself, SIGTERM and SIGINT end the process with 0. To the first
+    process of a container the system would not even pass them on without a handler. SIGHUP, which would end it, waits
+    for the server.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     if _RELOAD_SIGNAL is not None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {_RELOAD_SIGNAL})
-    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    handlers = {signal.Signals(told): signal.signal(told, lambda *_: sys.exit(0)) for told in HANDLED_SIGNALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for told, handler in handlers.items():
+            signal.signal(told, handler)
 
 
 class Server(uvicorn.Server):

@@ -1,5 +1,7 @@
+import errno
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -49,6 +51,18 @@ def test_a_port_in_use_ends_with_2_and_is_named(capsys: pytest.CaptureFixture[st
     message = one_line(capsys.readouterr().err)
     assert f"127.0.0.1 port {port}" in message
     assert "in use" in message
+
+
+def test_it_can_be_stopped_at_any_time_of_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    handlers = []
+
+    def fail(*_: object) -> None:
+        handlers.append(signal.getsignal(signal.SIGTERM))
+        raise OSError(errno.EADDRINUSE, "")
+
+    monkeypatch.setattr("service.__main__.listen", fail)
+    assert main(["--port", "0"]) == 2
+    assert handlers != [signal.getsignal(signal.SIGTERM)]
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "0..0.0.0", "a" * 64])

@@ -16,7 +16,7 @@ print("reload" if server._reload_asked else "nothing")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
-@pytest.mark.parametrize(("told", "said"), [("SIGHUP", "reload"), ("SIGTERM", "")])
+@pytest.mark.parametrize(("told", "said"), [("SIGHUP", "reload"), ("SIGTERM", ""), ("SIGINT", "")])
 def test_signals_that_come_while_the_models_load(told: str, said: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(told=told)], capture_output=True, text=True, check=False
