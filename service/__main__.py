@@ -106,7 +106,7 @@ def listen(host: str, port: int) -> socket.socket:
     except UnicodeError:
         raise socket.gaierror(socket.EAI_NONAME, "no name can be like that") from None
     family, _, _, _, address = found[0]
-    listener = socket.create_server(address[:2], family=family, backlog=2048)
+    listener = socket.create_server(address, family=family, backlog=2048)
     _limit_unread(listener)
     return listener
 

@@ -101,3 +101,17 @@ def test_listening_on_ipv6() -> None:
             assert listener.family == socket.AF_INET6
     except OSError as error:
         pytest.skip(f"IPv6 is switched off: {error}")
+
+
+def test_a_link_local_address_keeps_its_network_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = ("fe80::1", 80, 0, 2)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET6, 0, 0, "", address)])
+    given = []
+
+    def create(address: object, **_: object) -> socket.socket:
+        given.append(address)
+        return socket.socket()
+
+    monkeypatch.setattr(socket, "create_server", create)
+    with listen("fe80::1%eth0", 80):
+        assert given == [address]
