@@ -5,6 +5,7 @@ whose debug output shows what they carry, are heard from their warnings on.
 """
 
 import contextvars
+import json
 import logging
 import re
 import sys
@@ -14,8 +15,6 @@ import traceback
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal
-
-import orjson
 
 REQUEST_ID: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 LogFormat = Literal["text", "json"]
@@ -68,7 +67,8 @@ class JsonFormatter(logging.Formatter):
         line |= _fields(record)
         if stack := _stack(record):
             line["exception"] = stack
-        return orjson.dumps(line, default=str).decode()
+        # orjson fails on names of files that are not UTF-8.
+        return json.dumps(line, default=str, ensure_ascii=False, separators=(",", ":"))
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
 
@@ -52,6 +53,13 @@ def test_json_keeps_a_traceback_in_its_line(written) -> None:
         log.exception("it failed")
     (line,) = text().splitlines()
     assert "KeyError: 'inside'" in json.loads(line)["exception"]
+
+
+@pytest.mark.parametrize("written", [JsonFormatter], indirect=True)
+def test_json_has_names_of_files_that_are_no_text(written) -> None:
+    log, text = written
+    log.error("%s is no checkpoint", os.fsdecode(b"/models/\xff"))
+    assert json.loads(text())["message"] == os.fsdecode(b"/models/\xff is no checkpoint")
 
 
 @pytest.mark.parametrize("written", [TextFormatter], indirect=True)
