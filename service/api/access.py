@@ -80,8 +80,9 @@ class Access:
     def welcomes(self, connection: HTTPConnection) -> bool:
         """Whether it comes from a program, one of our own pages or one of an allowed origin."""
         headers = connection.headers
-        # A proxy that is trusted, and keys, let the service be known by a name that we do not know.
-        unnamed = self._settings.local() and not self._settings.trusted_proxies and not self.keyring
+        # A proxy that is trusted, and keys that pages need, let the service be known by a name that we do not know.
+        keyed = self.keyring and "inference" not in self.keyless
+        unnamed = self._settings.local() and not self._settings.trusted_proxies and not keyed
         return allowed(headers.get("origin"), headers.get("host", ""), self.origins, unnamed=unnamed)
 
     def charge(self, caller: Caller, cost: int) -> None:

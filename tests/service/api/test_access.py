@@ -219,6 +219,8 @@ def test_on_a_service_for_this_machine_alone_a_page_of_a_name_is_foreign(
 def test_with_keys_a_page_of_a_name_may_be_ours(make_client: Make, keys: Any, photo: bytes) -> None:
     client = make_client(**keys.settings)
     assert client.pose(photo, headers={"Origin": "http://test", **keys.lab}).status_code == 200
+    client = make_client(**keys.settings, keyless_scopes="inference")
+    assert client.pose(photo, headers={"Origin": "http://test"}).status_code == 403
 
 
 def test_a_limit_on_hands(make_client: Make, photo: bytes) -> None:
