@@ -2,7 +2,6 @@
 
 import logging
 import math
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -31,13 +30,6 @@ NO_ACCESS = {
 log = logging.getLogger("service")
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks. name: under which they are counted: `key lab`, `192.0.2.7`."""
-
-    name: str
-
-
 class Access:
     """The keys, rates and origins of a service."""
 
@@ -61,8 +53,8 @@ class Access:
         else:
             log.info("keys in use: %s", ", ".join(key.name for key in self.keyring.keys))
 
-    def admit(self, connection: HTTPConnection, scope: Scope, *, cost: int = 0) -> Caller:
-        """Let a request or a stream in.
+    def admit(self, connection: HTTPConnection, scope: Scope, *, cost: int = 0) -> str:
+        """Let a request or a stream in. Returns the name under which its caller is counted: `key lab`, `192.0.2.7`.
 
         cost: in pictures, against the rate.
         Raises Problem: 401 for no key where one is needed, or an unknown one; 403 for a key without the scope, and
@@ -85,25 +77,25 @@ class Access:
         unnamed = self._settings.local() and not self._settings.trusted_proxies and not keyed
         return allowed(headers.get("origin"), headers.get("host", ""), self.origins, unnamed=unnamed)
 
-    def charge(self, caller: Caller, cost: int) -> None:
+    def charge(self, caller: str, cost: int) -> None:
         """Raises Problem 429 when the caller has not saved up so much."""
         if not cost:
             return
         try:
-            self.rates.take(caller.name, cost)
+            self.rates.take(caller, cost)
         except TooFastError as error:
             # A batch that is larger than the burst is refused at the start, so there is always a time to wait for.
             wait = max(1, math.ceil(error.seconds or 0.0))
             rate = f"{self.rates.rate:g} pictures a second, {self.rates.burst} at once"
             raise Problem(429, f"At most {rate}.", headers={"Retry-After": str(wait)}) from None
 
-    def _identify(self, connection: HTTPConnection, scope: Scope) -> Caller:
+    def _identify(self, connection: HTTPConnection, scope: Scope) -> str:
         host = connection.client.host if connection.client else None
-        address = Caller(client_of(host))
+        address = client_of(host)
         presented = key_of(connection)
         key = self.keyring.find(presented or "")
         if key is not None and scope in key.scopes:
-            return Caller(f"key {key.name}")
+            return f"key {key.name}"
         if scope in self.keyless or (not self.keyring and scope != "admin"):
             return address
         if not self.keyring.grants(scope):  # admin alone: for the others the settings make sure
@@ -116,7 +108,7 @@ class Access:
         if presented is None:
             detail = "No key was sent; it goes into the header Authorization: Bearer hp_…"
             raise Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
-        log.warning("unknown key from %s", address.name)
+        log.warning("unknown key from %s", address)
         challenge = 'Bearer error="invalid_token"'
         raise Problem(401, "That key is not known here.", headers={"WWW-Authenticate": challenge})
 
@@ -140,9 +132,9 @@ _BEARER = HTTPBearer(
 
 
 def require(scope: Scope, *, cost: int = 0) -> Any:
-    """For a route: `caller: Annotated[Caller, require("inference", cost=1)]`. It is described in OpenAPI."""
+    """For a route: `caller: Annotated[str, require("inference", cost=1)]`. It is described in OpenAPI."""
 
-    async def check(request: Request, _: Annotated[Any, Depends(_BEARER)]) -> Caller:
+    async def check(request: Request, _: Annotated[Any, Depends(_BEARER)]) -> str:
         access: Access = request.app.state.service.access
         return access.admit(request, scope, cost=cost)
 

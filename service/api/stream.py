@@ -85,13 +85,13 @@ async def stream(websocket: WebSocket) -> None:
             await _refuse(websocket, POLICY, 422, str(error))
             return
         try:
-            with service.access.streams.hold(caller.name), service.streams.admit():
+            with service.access.streams.hold(caller), service.streams.admit():
                 service.warm_pipeline()
                 await _Connection(websocket, service, query).run()
         except NoPlaceError:
             service.metrics.reject(TOO_MANY_STREAMS)
             most = service.settings.max_streams_per_client
-            await _refuse(websocket, TRY_LATER, 429, f"{caller.name} has {most} streams open already.")
+            await _refuse(websocket, TRY_LATER, 429, f"{caller} has {most} streams open already.")
         except TooManyStreamsError as error:
             service.metrics.reject(TOO_MANY_STREAMS)
             await _refuse(websocket, TRY_LATER, 503, f"The service is busy: {error}.")
