@@ -332,8 +332,9 @@ def _refuse_unknown_variables() -> None:
 
 
 def _explain(item: Any) -> str:
-    if isinstance(error := item.get("ctx", {}).get("error"), safety.UnsafeError):
+    error = item.get("ctx", {}).get("error")  # one of ours
+    if isinstance(error, safety.UnsafeError):
         return str(error)
     name = str(item["loc"][0]) if item["loc"] else "?"
     flag = "--" + name.replace("_", "-")
-    return f"{PREFIX}{name.upper()} ({flag}): {item['msg'].lower()}, not {str(item['input'])!r}"
+    return f"{PREFIX}{name.upper()} ({flag}): {error or item['msg'].lower()}, not {str(item['input'])!r}"

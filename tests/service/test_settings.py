@@ -55,6 +55,15 @@ def test_a_bad_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value:
         assert word in str(caught.value)
 
 
+def test_what_we_say_of_a_value_is_told_as_we_say_it() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(["--device", "tpu"])
+    assert (
+        str(caught.value)
+        == "HANDPOSE_DEVICE (--device): a device is auto, cpu, cuda, cuda:N or mps, not 'tpu'"
+    )
+
+
 def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         if name != "keys":
