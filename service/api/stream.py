@@ -101,6 +101,15 @@ async def stream(websocket: WebSocket) -> None:
         return
 
 
+@router.get("/v1/stream", include_in_schema=False)
+async def no_handshake() -> None:
+    """What comes as plain HTTP, mostly through a proxy that has dropped the wish for a WebSocket."""
+    detail = (
+        "This is a WebSocket, and no handshake came. A proxy in front has to pass Upgrade and Connection on."
+    )
+    raise Problem(426, detail, headers={"Upgrade": "websocket", "Connection": "Upgrade"})
+
+
 async def _accept(websocket: WebSocket) -> None:
     """The key that may come as a second subprotocol is never said back."""
     offered = websocket.scope.get("subprotocols", ())
