@@ -1,5 +1,8 @@
 """The engine over the checkpoints that ship with the package, and over graphs that are wrong."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,3 +123,11 @@ def test_a_file_that_is_no_graph_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"nonsense")
     with pytest.raises(EngineError, match=r"model\.onnx: onnxruntime cannot load it"):
         OnnxPose(replace(Checkpoint.load(DEFAULT_POSE), folder=tmp_path))
+
+
+def test_the_runtime_keeps_nothing_and_tells_nobody(tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    homes = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA")}
+    program = "from service.inference.pipeline import Pipeline; Pipeline.load()"
+    subprocess.run([sys.executable, "-c", program], env=kept | homes, check=True)
+    assert list(tmp_path.rglob("*")) == []
