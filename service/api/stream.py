@@ -9,6 +9,8 @@ import asyncio
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,24 +81,12 @@ async def stream(websocket: WebSocket) -> None:
         return
     await _accept(websocket)
     try:
-        try:
-            query = _query(websocket, service.settings.max_hands)
-        except ValueError as error:
-            await _refuse(websocket, POLICY, 422, str(error))
-            return
-        try:
-            with service.access.streams.hold(caller), service.streams.admit():
-                service.warm_pipeline()
-                await _Connection(websocket, service, query).run()
-        except NoPlaceError:
-            service.metrics.reject(TOO_MANY_STREAMS)
-            most = service.settings.max_streams_per_client
-            await _refuse(websocket, TRY_LATER, 429, f"{caller} has {most} streams open already.")
-        except TooManyStreamsError as error:
-            service.metrics.reject(TOO_MANY_STREAMS)
-            await _refuse(websocket, TRY_LATER, 503, f"The service is busy: {error}.")
-        except Problem as problem:  # not warm
-            await _refuse(websocket, TRY_LATER, problem.status, problem.detail)
+        query = _query(websocket, service.settings.max_hands)
+        with _place(service, caller):
+            service.warm_pipeline()
+            await _Connection(websocket, service, query).run()
+    except Problem as problem:
+        await _refuse(websocket, problem)
     except WebSocketDisconnect:
         return
 
@@ -120,23 +110,35 @@ async def _turn_away(websocket: WebSocket, service: Service, problem: Problem) -
     """Browsers tell pages nothing of an answer that refuses a stream. So our own pages get their stream and the
     reason in it; programs, and pages of foreign origins, get the answer.
     """
-    headers = websocket.headers
-    if "origin" in headers and service.access.welcomes(websocket):
-        code = TRY_LATER if problem.status == 429 else POLICY
+    if "origin" in websocket.headers and service.access.welcomes(websocket):
         if problem.status in REASONS:  # of an answer over HTTP `Observe` sees it
             service.metrics.reject(REASONS[problem.status])
         await _accept(websocket)
-        try:
-            await _refuse(websocket, code, problem.status, problem.detail)
-        except WebSocketDisconnect:
-            return
+        await _refuse(websocket, problem)
     else:
         await websocket.send_denial_response(respond(problem))
 
 
-async def _refuse(websocket: WebSocket, code: int, status: int, detail: str) -> None:
-    await websocket.send_text(messages.error(None, status, detail))
-    await websocket.close(code, _reason(detail))
+async def _refuse(websocket: WebSocket, problem: Problem) -> None:
+    code = TRY_LATER if problem.status in (429, 503) else POLICY
+    with suppress(WebSocketDisconnect):
+        await websocket.send_text(messages.error(None, problem.status, problem.detail))
+        await websocket.close(code, _reason(problem.detail))
+
+
+@contextmanager
+def _place(service: Service, caller: str) -> Iterator[None]:
+    """Hold a place among the caller's streams and among all. Raises Problem where there is none."""
+    try:
+        with service.access.streams.hold(caller), service.streams.admit():
+            yield
+    except NoPlaceError:
+        service.metrics.reject(TOO_MANY_STREAMS)
+        most = service.settings.max_streams_per_client
+        raise Problem(429, f"{caller} has {most} streams open already.") from None
+    except TooManyStreamsError as error:
+        service.metrics.reject(TOO_MANY_STREAMS)
+        raise Problem(503, f"The service is busy: {error}.") from None
 
 
 class _Connection:
@@ -301,12 +303,13 @@ class _Connection:
 
 
 def _query(websocket: WebSocket, max_hands: int) -> StreamQuery:
-    """The options in the address. Raises ValueError that says what is wrong with them."""
+    """The options in the address. Raises Problem 422 that says what is wrong with them."""
     try:
-        query = StreamQuery.model_validate(dict(websocket.query_params))
+        return StreamQuery.model_validate(dict(websocket.query_params)).within(max_hands)
     except ValidationError as error:
-        raise ValueError(_explain(error)) from None
-    return query.within(max_hands)
+        raise Problem(422, _explain(error)) from None
+    except ValueError as error:
+        raise Problem(422, str(error)) from None
 
 
 def _configure(query: StreamQuery, text: str) -> StreamQuery:
