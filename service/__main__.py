@@ -13,6 +13,7 @@ from service import create_key, logs, memory, open_files, safety
 from service.api.addresses import parse_proxies
 from service.api.connections import Connections
 from service.api.protocols import protocols
+from service.api.state import Service
 from service.app import create_app
 from service.engines.base import EngineError
 from service.models.checkpoint import CheckpointError
@@ -61,13 +62,15 @@ def _serve(words: list[str]) -> int:
     if files := open_files.allow(settings.max_connections):
         told = "HANDPOSE_MAX_CONNECTIONS is %d, but this process may have only %d files open, connections included"
         logging.getLogger("service").warning(told, settings.max_connections, files)
+    service: Service = app.state.service
     http, websocket = protocols(
         Connections(
             settings.max_connections,
             settings.max_connections_per_address,
             parse_proxies(settings.trusted_proxies),
             settings.receive_seconds,
-            app.state.service.metrics.reject,
+            service.metrics.reject,
+            lambda: service.draining,
         )
     )
     config = uvicorn.Config(
@@ -85,9 +88,9 @@ def _serve(words: list[str]) -> int:
         ws_ping_timeout=20,
     )
     with listener:
-        server = Server(config, app.state.service)
+        server = Server(config, service)
         server.run(sockets=[listener])
-    if app.state.service.workers.condition().thread is not None:
+    if service.workers.condition().thread is not None:
         _leave_at_once(1)
     return 0 if server.started else 1
 

@@ -17,7 +17,8 @@ class Connections:
 
     limit: how many there may be. per_address: from one address, 0 for any number; `exempt` networks have no such
     limit (proxies stand for many clients). head_seconds: until the head of a request must be whole. on_refusal: hears
-    the reason, one of `service.api.metrics`, for each that no application is asked about.
+    the reason, one of `service.api.metrics`, for each that no application is asked about. draining: whether each is to
+    end with its next answer, so that its client connects elsewhere.
     """
 
     limit: int
@@ -25,6 +26,7 @@ class Connections:
     exempt: tuple[Network, ...] = ()
     head_seconds: float = 60.0
     on_refusal: Callable[[str], None] = lambda _: None
+    draining: Callable[[], bool] = lambda: False
     _open: dict[asyncio.BaseTransport, str] = field(default_factory=dict)
     _turned_away: set[asyncio.BaseTransport] = field(default_factory=set)
     _places: Places = field(init=False)

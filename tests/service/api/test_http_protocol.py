@@ -192,6 +192,15 @@ def test_a_proxy_closes_its_connections_itself(start: Callable[..., Any]) -> Non
             proxy.recv(1)
 
 
+def test_kept_connections_end_with_their_answer_while_the_service_drains(start: Callable[..., Any]) -> None:
+    _, port = start(limit=1, draining=lambda: True)
+    with connected(port) as connection:
+        connection.sendall(REQUEST)
+        head, _, body = read_all(connection).partition(b"\r\n\r\n")
+        assert b"connection: close" in head
+        assert body == b"hello"
+
+
 def post(path: str, body: bytes = b"", headers: bytes = b"", version: bytes = b"1.1") -> bytes:
     head = b"POST %s HTTP/%s\r\nHost: x\r\nContent-Length: %d\r\n" % (path.encode(), version, len(body))
     return head + headers + b"\r\n" + body
