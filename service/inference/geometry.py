@@ -23,6 +23,9 @@ _CROP_MARGIN = 0.06
 # How far the hand reaches beyond each of its keypoints, as a share of their larger extent: most at the wrist, least at
 # the fingertips. Fitted on rendered hands, whose boxes are exact (docs/decisions/0018).
 _REACH = np.array([0.14] + [0.09, 0.065, 0.065, 0.045] * 5, np.float32)
+# A detector's box is far too large, as those of tiny hands in photos often are, if the keypoints' extent is less than
+# this share of its side (docs/decisions/0019).
+_LOOSE = 0.65
 
 
 class Pyramid:
@@ -171,17 +174,29 @@ def tight_box(keypoints: NDArray[np.floating]) -> Box:
     return Box.from_corners(x0, y0, max(x1, x0 + 1), max(y1, y0 + 1))
 
 
-def agreed_box(box: Box, keypoints: NDArray[np.float32], width: int, height: int) -> Box:
-    """Midway between a detector's box and the box around what the keypoints that were found in it belong to, clipped to
-    the picture; the detector's where all of that lies outside. Closer to the truth than either.
-    """
+def hand_box(keypoints: NDArray[np.float32], width: int, height: int) -> Box | None:
+    """The box around what keypoints belong to, clipped to the picture; None where all of that lies outside."""
     reach = _REACH[:, None] * np.float32(tight_box(keypoints).side)  # (21, 1)
     low, high = (keypoints - reach).min(axis=0).tolist(), (keypoints + reach).max(axis=0).tolist()
     x0, y0, x1, y1 = within((*low, *high), width, height)
-    if x1 <= x0 or y1 <= y0:
+    return Box.from_corners(x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
+
+
+def too_large(box: Box, keypoints: NDArray[np.float32]) -> bool:
+    """Whether a box is far too large for the keypoints that were found in it."""
+    return tight_box(keypoints).side < _LOOSE * box.side
+
+
+def agreed_box(box: Box, keypoints: NDArray[np.float32], width: int, height: int) -> Box:
+    """Midway between a detector's box and the `hand_box` of the keypoints that were found in it, which is closer to the
+    truth than either; the keypoints' where the detector's is far too large, the detector's where they have none.
+    """
+    hand = hand_box(keypoints, width, height)
+    if hand is None:
         return box
-    midway = [(a + b) / 2 for a, b in zip(box.corners, (x0, y0, x1, y1), strict=True)]
-    return Box.from_corners(*midway)
+    if too_large(box, keypoints):
+        return hand
+    return Box.from_corners(*((a + b) / 2 for a, b in zip(box.corners, hand.corners, strict=True)))
 
 
 def _rotation(angle: float) -> NDArray[np.float64]:

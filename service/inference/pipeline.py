@@ -26,8 +26,10 @@ from service.inference.geometry import (
     Image,
     Pyramid,
     agreed_box,
+    hand_box,
     letterbox,
     non_maximum_suppression,
+    too_large,
     within,
 )
 from service.inference.hands import Box, Detection, Hand, side_of
@@ -182,8 +184,8 @@ class Pipeline:
     def pose(self, image: Image, detections: Sequence[Detection]) -> list[Hand]:
         """One hand for each detection, in the same order, all crops in one batch.
 
-        Hands keep the detector's boxes. Nothing is dropped: `Hand.presence` says whether the crop shows a hand at all.
-        Scores are not calibrated yet.
+        Hands keep the detector's boxes; where one proves far too large, the hand is looked at again, closer. Nothing is
+        dropped: `Hand.presence` says whether the crop shows a hand at all. Scores are not calibrated yet.
         image: (H, W, 3) uint8 RGB, else ValueError. Boxes are in pixels of the picture.
         """
         return self._pose(Pyramid(check_image(image)), detections)
@@ -229,14 +231,27 @@ class Pipeline:
 
     def _pose(self, pyramid: Pyramid, detections: Sequence[Detection]) -> list[Hand]:
         size = self.pose_engine.input_size
-        return self._ask(pyramid, detections, [Crop.around(d.box, size) for d in detections])
+        hands = self._ask(pyramid, detections, [Crop.around(d.box, size) for d in detections])
+        return [self._closer(pyramid, hand, d.score) for hand, d in zip(hands, detections, strict=True)]
+
+    def _closer(self, pyramid: Pyramid, hand: Hand, score: float) -> Hand:
+        """The hand itself or, if it was found in a box far too large for it, as a crop around its keypoints shows it.
+        score: the detector's.
+        """
+        if hand.presence < _HARDLY_A_HAND or not too_large(hand.box, hand.keypoints):
+            return hand
+        height, width = pyramid.at(1)[0].shape[:2]
+        box = hand_box(hand.keypoints, width, height)
+        if box is None:
+            return hand
+        return self._ask(pyramid, [Detection(box, score)], [Crop.around(box, self.pose_engine.input_size)])[0]
 
     def _pose_again(self, pyramid: Pyramid, detections: Sequence[Detection]) -> list[Hand]:
         """As `_pose`, with three further looks at doubtful hands: turned upright, and both crops mirrored."""
         hands = self._pose(pyramid, detections)
         size = self.pose_engine.input_size
         doubtful = [i for i, hand in enumerate(hands) if self._is_doubtful(hand)]
-        first = [Crop.around(detections[i].box, size).mirror() for i in doubtful]
+        first = [Crop.around(hands[i].box, size).mirror() for i in doubtful]
         upright = [Crop.upright(hands[i].keypoints, size) for i in doubtful]
         mirrored = [crop.mirror() for crop in upright]
         # One after the other: large batches take memory and save no time.

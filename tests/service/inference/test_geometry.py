@@ -212,6 +212,13 @@ def test_a_box_is_midway_between_what_detector_and_keypoints_say() -> None:
     assert box.corners == pytest.approx((88, 58, 197.25, 122.25))
 
 
+def test_a_box_far_too_large_for_its_keypoints_has_no_say() -> None:
+    keypoints = np.linspace([100, 60], [200, 110], 21).astype(np.float32)
+    assert agreed_box(Box.from_corners(60, 0, 230, 170), keypoints, 640, 480).corners == pytest.approx(
+        (86, 46, 204.5, 114.5)
+    )
+
+
 def test_boxes_around_exact_keypoints_are_nearly_those_of_rendered_hands() -> None:
     fits = []
     for seed in range(60):
