@@ -20,6 +20,7 @@ from service.models.pose import HandPose
 from training.averaging import load_run_weights
 from training.checkpoint_folder import card_of, replacing, to_half, write_weights
 from training.datasets.coco import CocoHands
+from training.datasets.photos import evenly_spaced
 from training.evaluate import (
     evaluate_detector,
     evaluate_pose,
@@ -36,6 +37,7 @@ from training.reference_export import export_reference
 # The largest difference between ONNX and torch that is still the same network, in input pixels.
 MAX_DIFFERENCE = 0.1
 MAX_SCORE_DIFFERENCE = 0.01  # of scores and probabilities
+_COMPARED = 40  # pictures of each validation file that ONNX and torch are compared on
 
 _COMMAND = "python -m training evaluate"
 
@@ -100,12 +102,12 @@ def _judge(
         photos = CocoHands(data / name)
         if isinstance(network, HandDetector):
             figures[name] = evaluate_detector(torch_detector(network), letterboxed(photos, size))
-            some = (photos[i].image for i in range(0, len(photos), 15))
+            some = (photos[i].image for i in evenly_spaced(range(len(photos)), _COMPARED))
             pictures.append(np.stack([letterbox(Pyramid(image), size, multiple=size)[0] for image in some]))
         else:
             crops = hand_crops(photos, size)
             figures[name] = evaluate_pose(torch_pose(network), crops)
-            pictures.append(crops.crops[::15])
+            pictures.append(crops.crops[evenly_spaced(range(len(crops.crops)), _COMPARED)])
     return figures, np.concatenate(pictures)
 
 
