@@ -55,7 +55,9 @@ def _train(
         logging.getLogger("training").setLevel(logging.WARNING)
     start = checkpoint_at(recipe.init)
     recipe = recipe.changed(init_checkpoint=start.identity if start else "")
-    run = Run(create_task(recipe, data, cache), recipe, folder, workers, placement.device)
+    # A run that goes on needs no starting weights, which may be gone by now.
+    begun = recipe.changed(init="none") if (folder / "state.pt").exists() else recipe
+    run = Run(create_task(begun, data, cache), recipe, folder, workers, placement.device)
     if not run.resume() and start and distributed.process() == 0:
         _warn_of_the_same_name(recipe, start)
     return run.train()

@@ -1,6 +1,7 @@
 """What a run is told when it starts, and what it remembers of that."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,24 @@ def test_a_run_named_like_its_start_is_told_once(
     caplog.clear()
     train(namesake, tmp_path, monkeypatch)  # goes on
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_a_run_goes_on_without_the_weights_it_started_from(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(recipe, tmp_path, monkeypatch)
+    train_anew = partial(_train, recipe, tmp_path, tmp_path, tmp_path / "run", 0, place("cpu"))
+    starts: list[str] = []
+
+    def create_task(given: Recipe, *_: Path) -> Line:
+        starts.append(given.init)
+        return Line(None, tmp_path / "losses")
+
+    monkeypatch.setattr("training.launch.create_task", create_task)
+    train_anew()
+    (tmp_path / "run" / "state.pt").unlink()
+    train_anew()
+    assert starts == ["none", recipe.init]
 
 
 def test_a_resumed_run_remembers_what_it_started_from(recipe: Recipe, tmp_path: Path) -> None:
