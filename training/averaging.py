@@ -15,6 +15,7 @@ from service.models.checkpoint import Checkpoint
 from service.models.networks import load_network
 from training.norms import fold_norms, state_with_norms
 from training.recipe import Recipe
+from training.state import read
 
 # What runs must share, or their weights do not fit: once norms are folded or restored, the same network has others.
 _SAME = ("task", "architecture", "input_size", "init", "fold_norms", "restore_norms")
@@ -77,10 +78,7 @@ def _sources(recipes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _load(file: Path) -> dict[str, Any]:
-    content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    if not {"state", "samples", "recipe"} <= content.keys():
-        raise ValueError(f"{file} was not written by the training loop")
-    return content
+    return read(file, "state", "samples", "recipe")
 
 
 def _start(folder: Path, recipe: Recipe) -> dict[str, Any]:

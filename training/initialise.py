@@ -14,6 +14,7 @@ from service.models.efficientnet import REPEATS, imagenet_state
 from service.models.faster_rcnn import HandFasterRCNN
 from training.coco_weights import coco_address, coco_state, load_torchvision
 from training.growth import grown
+from training.state import read
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,6 @@ def _read(path: Path) -> Mapping[str, Tensor]:
         raise FileNotFoundError(f"starting weights: {path} does not exist")
     if path.is_dir():
         return load_file(path / WEIGHTS)
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    content = read(path)
     state: Mapping[str, Tensor] = content.get("state", content)
     return state

@@ -120,11 +120,13 @@ class Run:
         self._told = StopRequest()
 
     def resume(self) -> bool:
-        """Go on from `state.pt` if there is one. Raises TrainingError if it belongs to another recipe."""
+        """Go on from `state.pt` if there is one. Raises TrainingError if it belongs to another recipe, ValueError if it
+        is damaged.
+        """
         path = self.folder / "state.pt"
         if not path.exists():
             return False
-        saved = torch.load(path, map_location="cpu", weights_only=False)
+        saved = state.read(path)
         theirs = _as_of_now(saved["recipe"])
         # What the run started from, not what is there by now.
         recipe = self.recipe.changed(init_checkpoint=theirs.get("init_checkpoint", ""))

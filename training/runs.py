@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
@@ -14,6 +13,7 @@ from torch import nn
 from service.models import architectures
 from service.models.checkpoint import CARD, Card, Checkpoint
 from service.models.networks import NETWORKS, load_network
+from training.state import read
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Steps (N,), rising, and values (N,)."""
@@ -51,8 +51,8 @@ class TrainedRun:
 def load_run(folder: Path) -> TrainedRun:
     """Read a run's folder (its best weights, else its final ones), or a checkpoint folder.
 
-    Raises RunError where there are no weights or they are none of the training loop's, CheckpointError for a damaged
-    checkpoint folder.
+    Raises RunError where there are no weights, ValueError for those that are none of the training loop's,
+    CheckpointError for a damaged checkpoint folder.
     """
     if (folder / CARD).is_file():
         return _from_checkpoint(Checkpoint.load(folder))
@@ -61,9 +61,7 @@ def load_run(folder: Path) -> TrainedRun:
         raise RunError(
             f"{folder} has neither {' nor '.join(_FILES)} nor {CARD}: there is nothing to report yet"
         )
-    content = torch.load(source, map_location="cpu", weights_only=True)
-    if not {"state", "samples", "metrics", "recipe"} <= content.keys():
-        raise RunError(f"{source} was not written by the training loop")
+    content = read(source, "state", "samples", "metrics", "recipe")
     recipe = content["recipe"]
     architecture = recipe.get("architecture", architectures.EFFICIENTNET_LITE0_FPN)
     network = build_network(recipe["task"], architecture, recipe["input_size"])

@@ -16,6 +16,23 @@ def write(path: Path, content: dict[str, Any]) -> None:
     os.replace(scratch, path)
 
 
+def read(path: Path, *needed: str) -> dict[str, Any]:
+    """What `write` saved, on the CPU, or another file of weights.
+
+    needed: keys without which it is not the training loop's. Raises ValueError for a file without them, or one that is
+    damaged or something else; OSError for one that cannot be read.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception:  # noqa: BLE001 - torch unpickles whatever is there, and may raise anything
+        raise ValueError(f"{path} is damaged, or no file of weights") from None
+    if not isinstance(content, dict) or not content.keys() >= set(needed):
+        raise ValueError(f"{path} was not written by the training loop")
+    return content
+
+
 def random_states(device: torch.device) -> list[dict[str, Any]]:
     """The states of the random number generators, of every process."""
     own: dict[str, Any] = {"cpu": torch.get_rng_state()}

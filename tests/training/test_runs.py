@@ -70,7 +70,7 @@ def test_folders_without_a_run_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"neither best\.pt nor final\.pt nor card\.json"):
         load_run(tmp_path)
     torch.save({"state": {}}, tmp_path / "best.pt")
-    with pytest.raises(RunError, match="was not written by the training loop"):
+    with pytest.raises(ValueError, match="was not written by the training loop"):
         load_run(tmp_path)
     write_run(tmp_path, small_pose(), HandDetector())
     with pytest.raises(RunError, match="has not the weights of unet"):
