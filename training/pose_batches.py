@@ -52,9 +52,12 @@ class PoseBatches:
             "own": lambda: Kind(_cut(task.own, range(len(task.own)), device, workers)),
             "boxed": lambda: _boxed(task, device, workers),
             "rendered": lambda: _rendered(task.rendered, device, workers),
+            "empty": lambda: _empty(task, device, workers),
         }
-        self.kinds = {name: make[name]() for name in make if self.share.get(name)}
-        self.kinds["empty"] = _empty(task, device, workers)
+        needed = {name for name, share in self.share.items() if share}
+        if needed & {"photo", "own"}:
+            needed.add("empty")  # before and behind these
+        self.kinds = {name: make[name]() for name in make if name in needed}
 
     def __call__(self, first: int, count: int, size: int) -> Batch:
         return draw_batch(self.kinds, self.share, (self.seed, first), count, size)

@@ -147,7 +147,7 @@ def own_data(root: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def own_task(root: Path, data: Path, limit: int | None) -> PoseTask:
+def own_task(root: Path, data: Path, limit: int | None, *more: str) -> PoseTask:
     changes = [
         'data.photos=["mine.json"]',
         'data.validation=["judged.json", "others_sample.json"]',
@@ -157,7 +157,7 @@ def own_task(root: Path, data: Path, limit: int | None) -> PoseTask:
         "data.share={photo=0.9, own=0.0, boxed=0.0, rendered=0.0, empty=0.1}",
         'init="none"',
     ]
-    recipe = load_recipe(root / "training" / "recipes" / "default-pose.toml", changes)
+    recipe = load_recipe(root / "training" / "recipes" / "default-pose.toml", [*changes, *more])
     return PoseTask(recipe if limit is None else recipe.shortened(limit), data, data / "cache")
 
 
@@ -179,3 +179,9 @@ def test_a_limit_thins_out_every_part_of_the_data(root: Path, own_data: Path) ->
     assert batch["crop"].shape == (8, 64, 64, 3)
     whole = own_task(root, own_data, None)
     assert (len(whole.posed), len(whole.negatives)) == (4, 3)
+
+
+def test_whole_batches_of_rendered_hands_need_no_photos(root: Path, own_data: Path) -> None:
+    share = "data.share={photo=0.0, rendered=1.0, empty=0.0}"
+    task = own_task(root, own_data, 2, share, "data.negatives=[]")
+    assert task.batches(torch.device("cpu"), 1)(0, 4, 64)["hand"].tolist() == [1, 1, 1, 1]

@@ -59,10 +59,11 @@ def draw_batch(
 ) -> Batch:
     """A batch as `PoseTask` describes samples, its kinds in the order of `shares`; the same for the same seed.
 
-    kinds: "empty" among them. shares: by kind, summing to 1; a batch has as many of each as chance wants.
+    kinds: "empty" among them where "photo" or "own" is. shares: by kind, summing to 1; a batch has as many of each as
+    chance wants.
     """
     numbers = np.random.default_rng(seed)
-    device = kinds["empty"].device
+    device = next(iter(kinds.values())).device
     generator = torch.Generator(device).manual_seed(int(numbers.integers(2**62)))
     counts = dict(zip(shares, numbers.multinomial(count, list(shares.values())), strict=True))
     parts, keypoints, right, depth, picked = [], [], [], [], []
