@@ -54,7 +54,7 @@ from training.losses import heatmap_cross_entropy, soft_argmax
 from training.norms import restore_norms
 from training.photo_sets import thin_out
 from training.pose_batches import FALSE_HANDS, PoseBatches
-from training.recipe import DataSection, Recipe
+from training.recipe import DataSection, Recipe, RecipeError
 
 # Spread of the Gaussian targets, in cells.
 TARGET_SIGMA = 1.2
@@ -133,6 +133,8 @@ class PoseTask:
     def _held_out(self, file: Path) -> Crops:
         photos = CocoHands(file)
         photos.entries = [entry for entry in photos.entries if any(_has_pose(h) for h in entry.hands)]
+        if not photos.entries:
+            raise RecipeError(f"data.validation: no hand of {file} has keypoints")
         return hand_crops(thin_out(photos, self.recipe.limit), self.recipe.input_size)
 
     def network(self) -> HandPose:

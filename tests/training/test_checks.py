@@ -1,5 +1,6 @@
 """Recipes that say something which would come to nothing."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,17 @@ def test_samples_that_cannot_be_made_are_refused(
 ) -> None:
     with pytest.raises(RecipeError, match=message):
         create_task(of_few(task, kind, **data), few, few)
+
+
+def test_a_validation_file_without_keypoints_is_named(few: Path) -> None:
+    boxes = few / "held.json"
+    content = json.loads(boxes.read_text())
+    for hand in content["annotations"]:
+        del hand["keypoints"]
+    boxes.write_text(json.dumps(content))
+    create_task(of_few("detector", "single"), few, few)
+    with pytest.raises(RecipeError, match=r"no hand of .*held\.json has keypoints"):
+        create_task(of_few("pose", "photo"), few, few)
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,8 @@ def _read(file: Path) -> list[CocoEntry]:
         raise DatasetError(f"{file} does not exist") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{file} is no COCO keypoint file: {error!r}") from None
+    if not images:
+        raise DatasetError(f"{file} lists no images")
     if len(images) < len(content["images"]):
         raise DatasetError(f"{file}: two images have the same id")
     if strange := labels.keys() - images.keys():

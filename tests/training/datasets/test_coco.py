@@ -112,6 +112,9 @@ def test_wrong_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "text.json").write_text("hello")
     with pytest.raises(DatasetError, match="is no COCO keypoint file"):
         CocoHands(tmp_path / "text.json")
+    (tmp_path / "text.json").write_text('{"images": [], "annotations": []}')
+    with pytest.raises(DatasetError, match="lists no images"):
+        CocoHands(tmp_path / "text.json")
     file = write(tmp_path, [])
     (tmp_path / "images" / "a.png").unlink()
     with pytest.raises(DatasetError, match="missing or no picture"):
