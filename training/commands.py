@@ -29,6 +29,18 @@ class Command:
     run: Callable[[argparse.Namespace], None]
 
 
+def _at_least(least: int) -> Callable[[str], int]:
+    """What an option must be: a whole number, from this one on."""
+
+    def number(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, not {text}")
+        return int(text)
+
+    number.__name__ = "whole number"  # for argparse's messages
+    return number
+
+
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", type=Path, help="a recipe, e.g. training/recipes/default-pose.toml")
     parser.add_argument(
@@ -47,7 +59,7 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--limit",
-        type=int,
+        type=_at_least(1),
         metavar="N",
         help="try it out: at most N pictures of each part of the data, batches of at most N, 2 epochs (or N steps of a "
         "recipe that counts steps); the run's folder is runs/<name>-limit-N then",
@@ -63,7 +75,9 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the network computes in, instead of the recipe's; weights, losses "
         "and figures stay in float32",
     )
-    parser.add_argument("--workers", type=int, default=0, help="processes that prepare samples (default 0)")
+    parser.add_argument(
+        "--workers", type=_at_least(0), default=0, help="processes that prepare samples (default 0)"
+    )
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -126,7 +140,9 @@ def _judged_arguments(parser: argparse.ArgumentParser) -> None:
         "--freihand", type=Path, metavar="DIR", help="FreiHAND: its evaluation set, for keypoints"
     )
     parser.add_argument("--egohands", type=Path, metavar="DIR", help="EgoHands: its test videos, for boxes")
-    parser.add_argument("--limit", type=int, metavar="N", help="at most N photos of each set, evenly spaced")
+    parser.add_argument(
+        "--limit", type=_at_least(1), metavar="N", help="at most N photos of each set, evenly spaced"
+    )
 
 
 def _judged_photos(options: argparse.Namespace, root: Path) -> "list[PhotoSet]":
@@ -258,7 +274,7 @@ def _preview_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", type=Path, help="the file to write (default: runs/preview-<kind>.png, or .mp4 of a sequence)"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=_at_least(0), default=0)
 
 
 def _preview(options: argparse.Namespace) -> None:
@@ -276,8 +292,8 @@ def _sheet_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--photos", default="hands/val.json", help="COCO keypoint file in the data folder")
     parser.add_argument("--source", help="only photos of this source")
     parser.add_argument("--to", type=Path, default=RUNS / "sheet.jpg", help="the picture to write")
-    parser.add_argument("--count", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=_at_least(1), default=10)
+    parser.add_argument("--seed", type=_at_least(0), default=0)
 
 
 def _sheet(options: argparse.Namespace) -> None:

@@ -34,10 +34,8 @@ def photo_sets(
     """COCO keypoint files; FreiHAND's evaluation set, for the pose network; EgoHands' test videos, for the detector.
 
     freihand, egohands: folders of the released data sets. limit: at most so many photos of each, evenly spaced.
-    Raises DatasetError for a file or folder that cannot be read, ValueError for a limit below 1.
+    Raises DatasetError for a file or folder that cannot be read.
     """
-    if limit is not None and limit < 1:
-        raise ValueError(f"the limit must be at least 1, not {limit}")
     sets: list[PhotoSet] = []
     for file in files:
         photos = thin_out(CocoHands(file), limit)

@@ -27,6 +27,23 @@ def test_a_missing_package_is_told_with_what_brings_it(
     )
 
 
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("train x.toml --workers -1", "argument --workers: must be at least 0, not -1"),
+        ("train x.toml --limit -3", "argument --limit: must be at least 1, not -3"),
+        ("evaluate --limit 0", "argument --limit: must be at least 1, not 0"),
+        ("report runs/x --limit half", "argument --limit: invalid whole number value: 'half'"),
+    ],
+)
+def test_numbers_that_cannot_be_meant_are_refused(
+    command: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(command.split())
+    assert capsys.readouterr().err.endswith(f"error: {message}\n")
+
+
 def test_files_that_cannot_be_read_or_written_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,8 +30,6 @@ def test_a_limit_spreads_over_all_photos(root: Path) -> None:
     assert [entry.path.name for entry in thin_out(CocoHands(file), 2).entries] == [names[0], names[2]]
     assert len(thin_out(CocoHands(file), 100)) == 4
     assert len(photo_sets([file], limit=3)[0].photos) == 3
-    with pytest.raises(ValueError, match="at least 1, not 0"):
-        photo_sets([file], limit=0)
 
 
 def test_a_run_is_judged_on_its_own_kind_of_data(miniature: Path) -> None:
