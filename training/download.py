@@ -68,21 +68,21 @@ def download(
     """Bring the bytes of `url` to `<target>.part`, continuing what is there; `finish` gives it its name.
 
     magic: what the file must begin with, so that a web page in its place is refused at once. attempts: how often in a
-    row the connection may fail without a single byte gained. pause: seconds before the second attempt, doubled each
-    time. Raises DownloadError if it cannot be had: refused by the server, too little disk, the attempts used up. What
-    has come stays for the next run, until another file's bytes have to take its place.
+    row the connection may fail without a byte more than ever before. pause: seconds before the second attempt, doubled
+    each time. Raises DownloadError if it cannot be had: refused by the server, too little disk, the attempts used up.
+    What has come stays for the next run, until another file's bytes have to take its place.
     """
     if not url.startswith(HTTP_SCHEMES):
         raise DownloadError(f"{url} is no http or https address")
     part = part_of(target)
-    failures = 0
+    failures, most = 0, _size(part)
     while True:
-        before = _size(part)
         try:
             _continue(url, target, progress, magic, timeout)
             return
         except _BrokenOffError as error:
-            failures = 1 if _size(part) > before else failures + 1
+            failures = 1 if _size(part) > most else failures + 1
+            most = max(most, _size(part))
             if failures >= attempts:
                 raise DownloadError(
                     f"{url}: {error}; {attempts} attempts failed. {_size(part):,} bytes are kept in {part}: run the "

@@ -14,7 +14,8 @@ class FileServer:
 
     cuts: after how many bytes of the body the connection breaks, request by request; None or no entry: it does not.
     statuses: answers that come first, before the file is served. ranges: whether Range is understood.
-    validators: whether ETag and Last-Modified are sent. length: whether Content-Length is sent.
+    validators: whether ETag and Last-Modified are sent. length: whether Content-Length is sent; missing: bytes that it
+    counts and that never come.
     """
 
     content: bytes
@@ -24,6 +25,7 @@ class FileServer:
     ranges: bool = True
     validators: bool = True
     length: bool = True
+    missing: int = 0
     content_type: str = "application/zip"
     url: str = ""
     requests: list[dict[str, str]] = field(default_factory=list)
@@ -45,7 +47,7 @@ class FileServer:
         handler.send_response(206 if start else 200)
         handler.send_header("Content-Type", self.content_type)
         if self.length:
-            handler.send_header("Content-Length", str(len(body)))
+            handler.send_header("Content-Length", str(len(body) + self.missing))
         if self.validators:
             handler.send_header("ETag", self.etag)
             handler.send_header("Last-Modified", self.modified)

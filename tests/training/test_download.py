@@ -95,6 +95,13 @@ def test_a_server_that_ignores_ranges_and_always_breaks_is_given_up(server, targ
     assert len(server.requests) == 4
 
 
+def test_a_server_that_promises_more_than_it_has_is_given_up(server, target):
+    server.missing = 100
+    with pytest.raises(DownloadError, match="4 attempts failed"):
+        get(server, target)
+    assert len(server.requests) == 4
+
+
 def test_a_file_that_changed_in_between_is_begun_again(server, target):
     server.cuts = [CHUNK, 0]
     with pytest.raises(DownloadError):
