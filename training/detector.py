@@ -93,7 +93,7 @@ class DetectorTask:
         if section.share.get("close"):
             pool = section.close_ups, section.close_ups_size, section.close_ups_seed
             self.close_ups = RenderedPool.within(cache, "crop", *pool, around())
-        validation = thin_out(CocoHands(data / section.validation[0]), recipe.limit)
+        validation = thin_out(CocoHands.judged(data / section.validation[0]), recipe.limit)
         self.validation = letterboxed(validation, recipe.input_size)
         self.kinds: dict[str, Callable[[np.random.Generator, int], Canvas]] = {
             "single": self._single,

@@ -99,7 +99,7 @@ def _judge(
     figures = {}
     pictures = []
     for name in names:
-        photos = CocoHands(data / name)
+        photos = CocoHands.judged(data / name)
         if isinstance(network, HandDetector):
             figures[name] = evaluate_detector(torch_detector(network), letterboxed(photos, size))
             some = (photos[i].image for i in evenly_spaced(range(len(photos)), _COMPARED))

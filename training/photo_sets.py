@@ -38,7 +38,7 @@ def photo_sets(
     """
     sets: list[PhotoSet] = []
     for file in files:
-        photos = thin_out(CocoHands(file), limit)
+        photos = thin_out(CocoHands.judged(file), limit)
         posed = any(hand.keypoints is not None for entry in photos.entries for hand in entry.hands)
         parts: tuple[Part, ...] = ("detector", "pose", "both") if posed else ("detector", "both")
         sets.append(PhotoSet(file.name, photos, parts))

@@ -131,7 +131,7 @@ class PoseTask:
         }
 
     def _held_out(self, file: Path) -> Crops:
-        photos = CocoHands(file)
+        photos = CocoHands.judged(file)
         photos.entries = [entry for entry in photos.entries if any(_has_pose(h) for h in entry.hands)]
         if not photos.entries:
             raise RecipeError(f"data.validation: no hand of {file} has keypoints")

@@ -5,7 +5,7 @@ height in pixels of the upright picture, EXIF applied). Read besides, if present
 picture must have then, `source` and `group` (person or collection), annotation `keypoints` (21 × x, y, v with v = 0 not
 labelled, 1 hidden, 2 visible; where all are 0 the hand has a box alone), `handedness` ("left" or "right", anatomical,
 as seen in an unmirrored picture), `box_source` ("human-loose": larger than tight) and `iscrowd`: hands that are not
-labelled one by one, so that nothing in the picture may be taken for "no hand".
+labelled one by one, so that nothing in the picture may be taken for "no hand", and no network is judged on it.
 """
 
 import json
@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from training.datasets.types import Handedness, HandLabel, LabelledImage
 
-# A box that lies this much inside a larger one of the same picture labels the same hand a second time.
+# A box that lies this much inside a larger one of the same picture labels the same hand a second time, or a part of it:
+# even with keypoints it is mostly wrong.
 _NESTED = 0.7
 
 
@@ -56,6 +57,18 @@ class CocoHands:
         self.entries: list[CocoEntry] = []
         for file in files:
             self.entries += _read(file)
+
+    @classmethod
+    def judged(cls, file: Path) -> Self:
+        """The images of a file that networks are judged on: those in which every hand is labelled.
+
+        Raises DatasetError if there is none.
+        """
+        photos = cls(file)
+        photos.entries = [entry for entry in photos.entries if entry.complete]
+        if not photos.entries:
+            raise DatasetError(f"{file}: hands are missing in every image (iscrowd)")
+        return photos
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -54,7 +54,10 @@ def test_hands_in_a_crowd_are_neither_labelled_nor_nothing(tmp_path: Path) -> No
     picture = CocoHands(write(tmp_path, hands))[0]
     assert len(picture.hands) == 1
     assert not picture.complete
+    with pytest.raises(DatasetError, match="hands are missing in every image"):
+        CocoHands.judged(tmp_path / "hands.json")
     assert CocoHands(write(tmp_path, hands[:1]))[0].complete
+    assert len(CocoHands.judged(tmp_path / "hands.json")) == 1
 
 
 def test_a_picture_of_another_size_than_its_labels_is_refused(tmp_path: Path) -> None:
