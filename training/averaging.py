@@ -17,8 +17,9 @@ from training.norms import fold_norms, state_with_norms
 from training.recipe import Recipe
 from training.state import read
 
-# What runs must share, or their weights do not fit: once norms are folded or restored, the same network has others.
-_SAME = ("task", "architecture", "input_size", "init", "fold_norms", "restore_norms")
+# What runs must share, or their weights do not fit: once norms are folded or restored, the same network has others. And
+# their terms.
+_SAME = ("task", "architecture", "input_size", "init", "fold_norms", "restore_norms", "licence")
 
 
 def load_run_weights(files: Sequence[Path]) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def card_of(
     return {
         "name": recipe.name,
         "version": recipe.version,
+        "licence": recipe.licence,
         "task": recipe.task,
         "architecture": recipe.architecture,
         "input_size": recipe.input_size,

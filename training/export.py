@@ -72,7 +72,6 @@ def export_run(weights: Sequence[Path], folder: Path | None, data: Path) -> Chec
     card = {
         **card_of(recipe, content["samples"], figures, _COMMAND),
         "normalisation": {"mean": PIXEL_MEAN, "scale": PIXEL_SCALE},
-        "licence": "Apache-2.0",
         "data": recipe.data.sources,
     }
     return export(network, folder, card, pictures)

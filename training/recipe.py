@@ -167,6 +167,8 @@ class Recipe(_Section):
 
     name: str
     version: str
+    # What the card says of the weights; those of the reference pair have the terms of their data set.
+    licence: str = "Apache-2.0"
     task: Literal["detector", "pose"]
     architecture: Architecture = "efficientnet-lite0-fpn"
     # "imagenet", "coco", "none", or a state dict or checkpoint folder to start from.

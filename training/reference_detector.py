@@ -32,7 +32,7 @@ class ReferenceDetectorTask:
     def __init__(self, recipe: Recipe, data: Path, cache: Path) -> None:
         assert isinstance(recipe.data, EgoHandsSection)
         check_loss(recipe, *_LOSSES)
-        check_unread(recipe, "restore_norms", "fold_norms")
+        check_unread(recipe, "licence", "restore_norms", "fold_norms")
         if any(phase.size != recipe.input_size for phase in recipe.phases):
             raise ValueError(f"{recipe.architecture} is built for one size: every phase must have input_size")
         self.recipe, self.section = recipe, recipe.data

@@ -44,7 +44,7 @@ class ReferencePoseTask:
     def __init__(self, recipe: Recipe, data: Path, cache: Path) -> None:
         assert isinstance(recipe.data, FreiHandSection)
         check_loss(recipe, "dice")
-        check_unread(recipe, "frozen", "freeze_norms", "restore_norms", "loss.boxes")
+        check_unread(recipe, "licence", "frozen", "freeze_norms", "restore_norms", "loss.boxes")
         self.recipe, self.section = recipe, recipe.data
         root, versions = data / recipe.data.root, recipe.data.versions
         self.pictures = thin_out(FreiHand(root, "training", versions, "train"), recipe.limit)

@@ -99,6 +99,7 @@ def test_runs_of_different_networks_or_starts_are_refused(recipe: Recipe, tmp_pa
         "init": plain.changed(init="imagenet"),
         "fold_norms": plain.changed(fold_norms=True),
         "restore_norms": plain.changed(restore_norms=True),
+        "licence": plain.changed(licence="mine"),
         "task": load_recipe(RECIPES / "default-detector.toml"),
     }.items():
         with pytest.raises(ValueError, match=f"cannot be averaged: {name} differs"):

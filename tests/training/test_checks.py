@@ -110,6 +110,9 @@ def test_a_field_that_the_reference_pair_does_not_read_is_refused(tmp_path: Path
         create_task(small_detector(restore_norms=True), tmp_path, tmp_path)
     with pytest.raises(RecipeError, match="fold_norms: training a detector network fasterrcnn"):
         create_task(small_detector(fold_norms=True), tmp_path, tmp_path)
+    for small in (small_detector, small_pose):
+        with pytest.raises(RecipeError, match="licence: training a"):
+            create_task(small(licence="mine"), tmp_path, tmp_path)
     with pytest.raises(RecipeError, match="frozen: training a pose network unet"):
         create_task(small_pose(frozen=2), tmp_path, tmp_path)
 

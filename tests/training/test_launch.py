@@ -44,6 +44,8 @@ def test_the_checkpoint_it_starts_from_comes_first_in_the_card(
     assert card_of(trained, 1, {}, "")["initialised_from"] == f"{start}; and more"
     assert card_of(trained.changed(init_remarks=""), 1, {}, "")["initialised_from"] == start
     assert card_of(recipe, 1, {}, "")["initialised_from"] == str(SHIPPED)
+    assert card_of(recipe, 1, {}, "")["licence"] == "Apache-2.0"
+    assert card_of(recipe.changed(licence="mine"), 1, {}, "")["licence"] == "mine"
     assert "same" not in caplog.text  # its name is another
 
 

@@ -49,6 +49,7 @@ def test_it_says_everything_itself(name: str) -> None:
     for section in (recipe, recipe.data, recipe.optimiser):
         silent = set(type(section).model_fields) - section.model_fields_set
         unused = {
+            "licence",
             "steps",
             "limit",
             "init_remarks",
