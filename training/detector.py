@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torchvision.ops import generalized_box_iou_loss
 
 from service.models.detector import STRIDE, HandDetector
 from training.augment import photometric, square_crop_matrix
@@ -35,7 +36,7 @@ from training.distributed import shared_count
 from training.evaluate import evaluate_detector, letterboxed, torch_detector
 from training.initialise import initialise
 from training.loading import Batch, Sample
-from training.losses import centre_focal, giou_loss
+from training.losses import centre_focal
 from training.photo_sets import thin_out
 from training.recipe import DataSection, Recipe
 
@@ -185,7 +186,7 @@ class DetectorTask:
         left, top, right, bottom = distances.permute(0, 2, 3, 1)[chosen].unbind(1)
         boxes = torch.stack([x - left, y - top, x + right, y + bottom], 1)
         weight = batch["box_weight"][chosen]
-        box = giou_loss(boxes, batch["box"].permute(0, 2, 3, 1)[chosen])
+        box = generalized_box_iou_loss(boxes, batch["box"].permute(0, 2, 3, 1)[chosen])
         box = (box * weight).sum() / shared_count(weight.sum(), least=1e-6)
         w = self.recipe.loss.weight
         parts = {"centre": float(heat.detach()), "box": float(box.detach())}

@@ -40,15 +40,3 @@ def centre_focal(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     positive = -(torch.log(p) * (1 - p) ** 2 * centre).sum()
     negative = -(torch.log(1 - p) * p**2 * (1 - target) ** 4 * weight * (1 - centre)).sum()
     return (positive + negative) / shared_count(centre.sum())
-
-
-def giou_loss(boxes: Tensor, targets: Tensor) -> Tensor:
-    """1 - generalised IoU (Rezatofighi et al. 2019) of boxes (N, 4) x0, y0, x1, y1: (N,)."""
-    low = torch.maximum(boxes[:, :2], targets[:, :2])
-    high = torch.minimum(boxes[:, 2:], targets[:, 2:])
-    overlap = (high - low).clamp(min=0).prod(1)
-    union = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (targets[:, 2:] - targets[:, :2]).prod(1) - overlap
-    hull_low = torch.minimum(boxes[:, :2], targets[:, :2])
-    hull_high = torch.maximum(boxes[:, 2:], targets[:, 2:])
-    hull = (hull_high - hull_low).prod(1).clamp(min=1e-6)
-    return 1 - overlap / union.clamp(min=1e-6) + (hull - union) / hull

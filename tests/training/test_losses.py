@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from training.losses import centre_focal, gaussian_heatmaps, giou_loss, heatmap_cross_entropy, soft_argmax
+from training.losses import centre_focal, gaussian_heatmaps, heatmap_cross_entropy, soft_argmax
 
 
 def test_gaussians_peak_where_the_point_is() -> None:
@@ -34,9 +34,3 @@ def test_focal_loss_rewards_the_centre_and_spares_ignored_background() -> None:
     ignored = weight.clone()
     ignored[0, 3, 3] = 0
     assert centre_focal(bad, target, ignored) < centre_focal(bad, target, weight)
-
-
-def test_giou_of_known_boxes() -> None:
-    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 10]])
-    targets = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10]])
-    assert giou_loss(boxes, targets).tolist() == pytest.approx([0, 1 + 100 / 300])
