@@ -15,7 +15,6 @@ from training.preview import contact_sheet, draw_labels
 Image = NDArray[np.uint8]
 CELL_WIDTH, CELL_HEIGHT = 224, 168
 BEST, WORST = 1, 2  # examples of each set
-SMALLEST_SCALE = 1.0
 TITLE_HEIGHT = 18
 
 

@@ -2,7 +2,7 @@
 
 from training.datasets.synthetic.backgrounds import Backgrounds
 from training.datasets.synthetic.crops import render_crop
-from training.datasets.synthetic.pool import RenderedPool, fill_pool
+from training.datasets.synthetic.pool import RenderedPool
 from training.datasets.synthetic.scenes import render_scene
 
-__all__ = ["Backgrounds", "RenderedPool", "fill_pool", "render_crop", "render_scene"]
+__all__ = ["Backgrounds", "RenderedPool", "render_crop", "render_scene"]

@@ -2,7 +2,7 @@
 
 Everything here is in the hand frame of `build_mesh.py`: origin at the wrist, unit = wrist to the tip of the middle
 finger, x from the index to the little finger, y along the fingers, z out of the palm. The mesh is a left hand;
-`PosedHand.mirrored()` makes it a right one.
+`Stage.mirrored()` makes it a right one.
 """
 
 import math
@@ -83,11 +83,6 @@ class PosedHand:
     vertices: Array
     normals: Array
     keypoints: Array
-
-    def mirrored(self) -> "PosedHand":
-        """The same pose of the other hand."""
-        flip = np.array([-1.0, 1.0, 1.0])
-        return PosedHand(self.vertices * flip, self.normals * flip, self.keypoints * flip)
 
 
 def rest_shape(identity: Identity) -> tuple[Array, Array]:

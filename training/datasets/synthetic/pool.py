@@ -15,7 +15,6 @@ from typing import Any, Literal, Self, cast
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from training.datasets.synthetic.backgrounds import Backgrounds
 from training.datasets.synthetic.crops import render_crop
@@ -229,31 +228,6 @@ def _render_item(index: int) -> int:
     assert _worker_pool is not None
     _worker_pool[index]
     return index
-
-
-def fill_pool(pool: RenderedPool, processes: int | None = None) -> int:
-    """Render what a pool still misses, on `processes` cores (all this process may use when None), with a progress bar.
-    Returns how many items were rendered. May be killed and called again."""
-    missing = np.flatnonzero(~pool.filled()).tolist()
-    if not missing:
-        return 0
-    workers = min(processes or len(os.sched_getaffinity(0)), len(missing))
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    context = multiprocessing.get_context("spawn")  # safe beside the threads of torch
-    with bar, context.Pool(workers, _start_worker, (pool,)) as crew:
-        task = bar.add_task(
-            f"rendering {pool.kind}s", total=pool.count, completed=pool.count - len(missing), rate=""
-        )
-        for _ in crew.imap_unordered(_render_item, missing, chunksize=8):
-            speed = bar.tasks[task].speed
-            bar.update(task, advance=1, rate=f"{speed:.0f}/s" if speed else "")
-    return len(missing)
 
 
 def fill_in_background(pool: RenderedPool, processes: int) -> list[BaseProcess]:

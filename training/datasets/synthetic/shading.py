@@ -36,11 +36,10 @@ class Lighting:
 @dataclass(frozen=True, eq=False)
 class Rendering:
     """A square picture of side S: colour (S, S, 3) float32 in 0..1, display (gamma) encoded, not multiplied by
-    coverage; coverage (S, S) float32 in 0..1; and the fragments it was made of."""
+    coverage; coverage (S, S) float32 in 0..1."""
 
     colour: NDArray[np.float32]
     coverage: NDArray[np.float32]
-    fragments: Fragments
 
 
 def shade(geometry: Geometry, fragments: Fragments, lighting: Lighting, occlusion_radius: float) -> Rendering:
@@ -77,7 +76,7 @@ def shade(geometry: Geometry, fragments: Fragments, lighting: Lighting, occlusio
         NOISE,
         colour,
     )
-    return Rendering(colour, coverage, fragments)
+    return Rendering(colour, coverage)
 
 
 def _ambient_occlusion(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.datasets.synthetic import Backgrounds, RenderedPool, fill_pool, render_crop, render_scene
+from training.datasets.synthetic import Backgrounds, RenderedPool, render_crop, render_scene
 from training.datasets.synthetic.pool import MOST_HANDS, item_seed, pack, unpack
 from training.datasets.types import HandLabel, LabelledImage
 
@@ -135,16 +135,6 @@ def test_pools_travel_to_other_processes_without_their_pictures(tmp_path):
     sent = pickle.dumps(pool)
     assert len(sent) < 4000
     assert_same(pickle.loads(sent)[3], pool[3])
-
-
-def test_filling_in_parallel_renders_what_is_missing(tmp_path):
-    pool = pool_at(tmp_path / "pool")
-    first = pool[5]
-    assert fill_pool(pool, processes=2) == 5
-    assert pool.filled().all()
-    assert fill_pool(pool) == 0
-    assert_same(pool[5], first)
-    assert_same(pool[1], render_crop(item_seed(3, 1), SIZE, Backgrounds([])))
 
 
 def test_seeds_of_items_do_not_collide():
