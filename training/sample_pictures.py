@@ -14,6 +14,7 @@ from service.inference.geometry import Pyramid, letterbox
 from service.models.keypoints import FINGERS
 from service.models.pose import STRIDE
 from service.models.unet import SIGMA, HandUNet
+from training.datasets.photos import evenly_spaced
 from training.evaluate import Crops, Found, LabelledPhotos
 from training.losses import gaussian_heatmaps
 from training.metrics import greedy_match
@@ -92,7 +93,7 @@ def spread_photos(found: Found, count: int) -> tuple[list[int], list[int]]:
     """Photos evenly spaced over all of them, and over those with a missed hand or a false box."""
     everything = range(len(found.boxes))
     failed = [index for index in everything if not all(_judged(found, index))]
-    return _evenly(everything, count), _evenly(failed, count)
+    return evenly_spaced(everything, count), evenly_spaced(failed, count)
 
 
 def box_sheet(photos: LabelledPhotos, found: Found, chosen: Sequence[int], per_row: int = 4) -> Image:
@@ -167,10 +168,6 @@ def _judged(found: Found, index: int) -> list[bool]:
     """Whether each drawn box of a photo is right, and whether each hand was found."""
     _, _, matches = _sure(found, index)
     return [match >= 0 for match in matches] + [i in matches for i in range(len(found.truth[index]))]
-
-
-def _evenly(items: Sequence[int], count: int) -> list[int]:
-    return [items[i * len(items) // min(count, len(items))] for i in range(min(count, len(items)))]
 
 
 def _draw_box(

@@ -24,11 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.coco import DatasetError
+from training.datasets.coco import DatasetError, read_rgb
 from training.datasets.sources import locate
 from training.datasets.types import HandLabel, LabelledImage
 
@@ -171,14 +170,11 @@ class FreiHand:
 
     def __getitem__(self, index: int) -> LabelledImage:
         entry = self.entries[index]
-        image = cv2.imread(str(entry.path), cv2.IMREAD_COLOR)
-        if image is None:
-            raise DatasetError(f"{entry.path} is no picture")
+        image = read_rgb(entry.path)
         if image.shape != (SIZE, SIZE, 3):
             height, width = image.shape[:2]
             raise DatasetError(f"{entry.path} is {width} × {height}, not {SIZE} × {SIZE}")
-        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
-        return LabelledImage(rgb, entry.hands, True, entry.source, entry.group)
+        return LabelledImage(image, entry.hands, True, entry.source, entry.group)
 
 
 def _folder(root: Path, part: Part) -> Path:

@@ -25,7 +25,7 @@ Label = TypeVar("Label")
 Item = TypeVar("Item")
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
 class PhotoFolder:
@@ -38,7 +38,7 @@ class PhotoFolder:
     def __init__(self, *folders: Path, exclude: Callable[[Path], bool] = lambda _: False) -> None:
         self.files: list[Path] = []
         for folder in folders:
-            files = sorted(f for f in normal_path(folder, "").glob("*") if f.suffix.lower() in _SUFFIXES)
+            files = sorted(f for f in normal_path(folder, "").glob("*") if f.suffix.lower() in SUFFIXES)
             if not files:
                 raise DatasetError(f"{folder} has no photos")
             self.files += [file for file in files if not exclude(file)]

@@ -207,7 +207,7 @@ def test_a_picture_that_does_not_fit_is_named(copy):
     with pytest.raises(DatasetError, match=r"00000002\.jpg is 224 × 128, not 224 × 224"):
         data[2]
     data.entries[2].path.write_text("hello")
-    with pytest.raises(DatasetError, match=r"00000002\.jpg is no picture"):
+    with pytest.raises(DatasetError, match=r"00000002\.jpg is missing or no picture"):
         data[2]
 
 

@@ -10,12 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.photos import evenly_spaced
+from training.datasets.photos import SUFFIXES, evenly_spaced
 
 Generator = np.random.Generator
 Image = NDArray[np.uint8]
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 PROCEDURAL_SHARE = 0.12  # of all backgrounds, where there are photos
 HELD_OUT_OF = 5  # one background photo of this many is for hold-outs alone
 

@@ -88,7 +88,7 @@ class Scene:
                 return False
             if max(box[2:]) < SMALLEST_HAND:
                 return False
-            if check and any(_overlap(box, hand_box(other)) > MOST_OVERLAP for other in self.hands):
+            if check and any(overlap(box, hand_box(other)) > MOST_OVERLAP for other in self.hands):
                 return False
         self.parts += seen.parts
         self.hands += seen.hands
@@ -115,7 +115,7 @@ def clipped(box: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     return np.concatenate([low, high - low]).astype(np.float32)
 
 
-def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+def overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     """The share of the smaller box that the other one covers."""
     sides = np.minimum(a[:2] + a[2:], b[:2] + b[2:]) - np.maximum(a[:2], b[:2])
     return float(np.prod(np.maximum(sides, 0))) / max(min(_area(a), _area(b)), 1e-6)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from training.datasets.synthetic.backgrounds import Backgrounds, table
 from training.datasets.synthetic.compose import label, paint
 from training.datasets.synthetic.crops import generator
 from training.datasets.synthetic.degrade import degrade
-from training.datasets.synthetic.layouts import Scene
+from training.datasets.synthetic.layouts import Scene, overlap
 from training.datasets.synthetic.slice_layouts import SLICES, SliceLayout, poor_light
 from training.datasets.types import HandLabel, LabelledImage
 
@@ -100,14 +101,7 @@ def _in_picture(
 
 
 def _nested(hands: Sequence[HandLabel]) -> bool:
-    for i, one in enumerate(hands):
-        for other in hands[:i]:
-            low = np.maximum(one.box[:2], other.box[:2])
-            high = np.minimum(one.box[:2] + one.box[2:], other.box[:2] + other.box[2:])
-            shared = float(np.prod(np.maximum(high - low, 0)))
-            if shared > MOST_NESTED * min(np.prod(one.box[2:]), np.prod(other.box[2:])):
-                return True
-    return False
+    return any(overlap(one.box, other.box) > MOST_NESTED for one, other in combinations(hands, 2))
 
 
 def _annotation(hand: HandLabel) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a renderer draws: surfaces (how things look) and parts (triangles that carry a surface)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,18 +58,7 @@ class Part:
 
     def moved(self, vertices: Array, normals: Array) -> "Part":
         """The same part with its vertices and normals elsewhere."""
-        return Part(
-            vertices,
-            normals,
-            self.texture,
-            self.triangles,
-            self.surface,
-            self.owner,
-            self.keep,
-            self.palmar,
-            self.finger,
-            self.along_arm,
-        )
+        return replace(self, vertices=vertices, normals=normals)
 
 
 @dataclass(frozen=True, eq=False)
