@@ -45,24 +45,14 @@ class PictureSet:
     padding: float = PADDING_RENDERED
 
 
-class HandFree:
-    """The photos listed in `hand_free_backgrounds.txt`, as pictures without hands."""
+class WithoutHands:
+    """Photos that show no hand."""
 
-    def __init__(self, folder: Path) -> None:
-        self.files = [folder / name for name in hand_free_names()]
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = files
 
     def __iter__(self) -> Iterator[LabelledImage]:
         return (LabelledImage(read_rgb(file), ()) for file in self.files)
-
-
-class Negatives:
-    """A folder of photos without hands."""
-
-    def __init__(self, folder: Path) -> None:
-        self.photos = PhotoFolder(folder)
-
-    def __iter__(self) -> Iterator[LabelledImage]:
-        return (LabelledImage(self.photos[index], ()) for index in range(len(self.photos)))
 
 
 class Photos:
@@ -148,9 +138,11 @@ def photo_sets(data: Path) -> list[PictureSet]:
 
 def empty_sets(data: Path) -> list[PictureSet]:
     """Photos without hands."""
+    negatives = PhotoFolder(data / "negatives").files
+    hand_free = [data / "backgrounds" / name for name in hand_free_names()]
     return [
-        PictureSet("negatives", "`negatives` (trained on)", Negatives(data / "negatives")),
-        PictureSet("hand-free", "backgrounds without people (held out)", HandFree(data / "backgrounds")),
+        PictureSet("negatives", "`negatives` (trained on)", WithoutHands(negatives)),
+        PictureSet("hand-free", "backgrounds without people (held out)", WithoutHands(hand_free)),
     ]
 
 
