@@ -1,22 +1,20 @@
 """The samples of the default pose network as whole batches, made where the network is."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from training.augment import Image
 from training.batched.hands import Kind, draw_batch, prepared, rendered_windows
 from training.batched.windows import Windows, around, without_hand
-from training.datasets.coco import CocoHands
-from training.datasets.photos import FalseHands
 from training.datasets.synthetic import RenderedPool
 from training.datasets.synthetic.pool import fill_in_background
 from training.datasets.types import HandLabel, LabelledImages
 from training.loading import Batch
-from training.recipe import DataSection, Recipe
+
+if TYPE_CHECKING:
+    from training.pose import PoseTask
 
 FALSE_HANDS = 0.4  # share of the crops without a hand that show what was taken for one
 _WINDOW = 256  # side of the windows of photos in pixels, 1 / `REACH` of it a hand
@@ -24,28 +22,10 @@ _PLACES, _PLACE = 3000, 192  # windows without a hand, and their side in pixels
 _LEAST_RENDERED = 1000  # hands to start with, where a pool is still being filled
 
 
-class Sources(Protocol):
-    """Where hands come from: what `PoseTask` has, which says what each is."""
-
-    recipe: Recipe
-    section: DataSection
-    photos: CocoHands
-    posed: NDArray[np.int64]
-    posed_weights: NDArray[np.float64]
-    boxed: list[tuple[int, int]]
-    own: LabelledImages
-    rendered: LabelledImages
-    false_hands: FalseHands | None
-
-    def without_hand(self, rng: np.random.Generator, size: int) -> Image:
-        """(size, size, 3) uint8 RGB without a hand."""
-        ...
-
-
 class PoseBatches:
     """Calling it makes a batch; see `PoseTask.batches`. Takes all hands' pictures into the device's memory first."""
 
-    def __init__(self, task: Sources, device: torch.device, workers: int) -> None:
+    def __init__(self, task: "PoseTask", device: torch.device, workers: int) -> None:
         self.share, self.seed = task.section.share, task.recipe.seed
         make: dict[str, Callable[[], Kind]] = {
             "photo": lambda: _photos(task, device, workers),
@@ -63,7 +43,7 @@ class PoseBatches:
         return draw_batch(self.kinds, self.share, (self.seed, first), count, size)
 
 
-def _photos(task: Sources, device: torch.device, workers: int) -> Kind:
+def _photos(task: "PoseTask", device: torch.device, workers: int) -> Kind:
     """Every hand with keypoints; a picture's weight is shared among its hands."""
     windows = _cut(task.photos, task.posed.tolist(), device, workers)
     hands = [sum(h.keypoints is not None for h in task.photos.entries[i].hands) for i in task.posed]
@@ -81,7 +61,7 @@ def _cut(pictures: LabelledImages, numbers: Sequence[int], device: torch.device,
     return prepared(make, numbers, device, workers)
 
 
-def _boxed(task: Sources, device: torch.device, workers: int) -> Kind:
+def _boxed(task: "PoseTask", device: torch.device, workers: int) -> Kind:
     def make(number: int) -> list[Windows]:
         index, hand = task.boxed[number]
         picture = task.photos[index]
@@ -96,7 +76,7 @@ def _rendered(pool: LabelledImages, device: torch.device, workers: int) -> Kind:
     return Kind(rendered_windows(pool, crew, _LEAST_RENDERED, device, workers))
 
 
-def _empty(task: Sources, device: torch.device, workers: int) -> Kind:
+def _empty(task: "PoseTask", device: torch.device, workers: int) -> Kind:
     """Places without a hand, and what was taken for one; each of these is as likely as its share says."""
 
     def place(number: int) -> list[Windows]:
