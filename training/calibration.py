@@ -34,11 +34,7 @@ class Reliability:
         """Expected calibration error: the mean of |accuracy - confidence| over all scores (Guo et al., "On Calibration
         of Modern Neural Networks", 2017). NaN without any score.
         """
-        if not self.counts.any():
-            return float("nan")
-        filled = self.counts > 0
-        gap = np.abs(self.accuracy - self.confidence)[filled]
-        return float((gap * self.counts[filled]).sum() / self.counts.sum())
+        return self._mean(np.abs(self.accuracy - self.confidence))
 
     @property
     def count(self) -> int:
@@ -48,22 +44,19 @@ class Reliability:
     @property
     def mean_confidence(self) -> float:
         """The mean of all scores; NaN without any."""
-        filled = self.counts > 0
-        return (
-            float(np.average(self.confidence[filled], weights=self.counts[filled]))
-            if self.count
-            else float("nan")
-        )
+        return self._mean(self.confidence)
 
     @property
     def mean_accuracy(self) -> float:
         """The share of all that was right; NaN without any."""
+        return self._mean(self.accuracy)
+
+    def _mean(self, of_bins: NDArray[np.float64]) -> float:
+        """Over all scores."""
         filled = self.counts > 0
-        return (
-            float(np.average(self.accuracy[filled], weights=self.counts[filled]))
-            if self.count
-            else float("nan")
-        )
+        if not filled.any():
+            return float("nan")
+        return float(np.average(of_bins[filled], weights=self.counts[filled]))
 
 
 def reliability(scores: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = BINS) -> Reliability:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,20 +22,26 @@ _MAX_HANDS = 16
 class Answer:
     """What the pipeline finds in one photo, best first, and what is labelled there.
 
-    matches: for each found hand the index of the label it overlaps most by IoU 0.5 or more, or -1; a label belongs to
-    the best-scored hand alone. side: the photo's longer side in pixels. source: the photo's.
+    side: the photo's longer side in pixels. source: the photo's.
     """
 
     hands: tuple[Hand, ...]
     labels: tuple[HandLabel, ...]
-    matches: tuple[int, ...]
     side: float
-    source: str
+    source: str = ""
+
+    @cached_property
+    def matches(self) -> tuple[int, ...]:
+        """For each found hand the index of the label it overlaps most by IoU 0.5 or more, or -1; a label belongs to the
+        best-scored hand alone.
+        """
+        return tuple(greedy_match(self.boxes, self.truth))
 
     @property
     def boxes(self) -> NDArray[np.float32]:
         """(N, 4) x, y, width, height of the found hands."""
-        return np.array([_row(hand) for hand in self.hands], np.float32).reshape(-1, 4)
+        boxes = [(hand.box.x, hand.box.y, hand.box.width, hand.box.height) for hand in self.hands]
+        return np.array(boxes, np.float32).reshape(-1, 4)
 
     @property
     def scores(self) -> NDArray[np.float32]:
@@ -57,14 +64,7 @@ def ask_one(
 ) -> Answer:
     """Run the pipeline on one photo, with a low score threshold."""
     hands = tuple(pipeline.hands(image, max_hands=_MAX_HANDS, min_score=_LOWEST))
-    return answer(hands, labels, float(max(image.shape[:2])), source)
-
-
-def answer(hands: tuple[Hand, ...], labels: tuple[HandLabel, ...], side: float, source: str = "") -> Answer:
-    """Match found hands, best first, with the labels of a photo whose longer side has `side` pixels."""
-    boxes = np.array([_row(hand) for hand in hands], np.float32).reshape(-1, 4)
-    truth = np.array([label.box for label in labels], np.float32).reshape(-1, 4)
-    return Answer(hands, labels, tuple(greedy_match(boxes, truth)), side, source)
+    return Answer(hands, labels, float(max(image.shape[:2])), source)
 
 
 def pipeline_figures(answers: Sequence[Answer], min_score: float = 0.5) -> Figures:
@@ -112,7 +112,3 @@ def pipeline_errors(answers: Sequence[Answer], min_score: float = 0.5) -> PoseEr
     if not truth:
         return None
     return PoseErrors.of(np.stack(predicted), np.stack(truth), np.array(sides), np.stack(labelled))
-
-
-def _row(hand: Hand) -> tuple[float, float, float, float]:
-    return hand.box.x, hand.box.y, hand.box.width, hand.box.height

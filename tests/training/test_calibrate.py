@@ -16,7 +16,7 @@ from training.datasets import photos as photo_files
 from training.datasets.coco import DatasetError
 from training.datasets.types import HandLabel
 from training.photo_sets import photo_sets
-from training.pipeline_figures import Answer, answer, ask
+from training.pipeline_figures import Answer, ask
 
 
 def hand(x: float, score: float, presence: float = 0.9, handedness: str = "right") -> Hand:
@@ -28,11 +28,11 @@ def photo(right: int, wrong: int, score: float, source: str = "") -> Answer:
     """A photo with `right` true and `wrong` false hands of one score."""
     boxes = [np.array([200 * i, 0, 100, 100], np.float32) for i in range(right)]
     hands = tuple(hand(200 * i, score) for i in range(right + wrong))
-    return answer(hands, tuple(HandLabel(b, handedness="right") for b in boxes), 1000, source)
+    return Answer(hands, tuple(HandLabel(b, handedness="right") for b in boxes), 1000, source)
 
 
 def test_what_is_claimed_and_whether_it_is_so() -> None:
-    unsure = answer((hand(0, 0.8, presence=0.1),), (), 640)
+    unsure = Answer((hand(0, 0.8, presence=0.1),), (), 640)
     samples = score_samples([photo(2, 1, 0.6), unsure, photo(0, 5, 0.9, "street")], 0.3, ("str",))
     score = samples["hand score"]
     assert score.scores.tolist() == pytest.approx([0.6, 0.6, 0.6])  # the unsure one would not be served

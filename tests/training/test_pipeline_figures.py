@@ -7,7 +7,7 @@ from service.inference.hands import Box, Hand
 from service.inference.pipeline import Pipeline
 from training.datasets.coco import CocoHands
 from training.datasets.types import HandLabel
-from training.pipeline_figures import answer, ask, pipeline_errors, pipeline_figures
+from training.pipeline_figures import Answer, ask, pipeline_errors, pipeline_figures
 
 
 def found(x: float, score: float, handedness: str = "right", off: float = 0.0) -> Hand:
@@ -22,7 +22,7 @@ def label(x: float, handedness: str | None = "right", posed: bool = True) -> Han
 
 
 def test_hands_are_matched_best_first_and_once() -> None:
-    result = answer((found(0, 0.9), found(10, 0.8), found(300, 0.7)), (label(310), label(0)), 500)
+    result = Answer((found(0, 0.9), found(10, 0.8), found(300, 0.7)), (label(310), label(0)), 500)
     assert result.matches == (1, -1, 0)
     assert result.boxes.shape == (3, 4)
     assert result.scores.tolist() == pytest.approx([0.9, 0.8, 0.7])
@@ -30,8 +30,8 @@ def test_hands_are_matched_best_first_and_once() -> None:
 
 def test_figures_of_what_a_caller_gets() -> None:
     answers = [
-        answer((found(0, 0.9, "left", off=15), found(300, 0.7)), (label(0), label(500)), 640),
-        answer((found(0, 0.3),), (label(0),), 640),  # found, but below min_score
+        Answer((found(0, 0.9, "left", off=15), found(300, 0.7)), (label(0), label(500)), 640),
+        Answer((found(0, 0.3),), (label(0),), 640),  # found, but below min_score
     ]
     figures = pipeline_figures(answers, min_score=0.5)
     assert (figures["recall"], figures["precision"]) == pytest.approx((1 / 3, 1 / 2))
@@ -44,7 +44,7 @@ def test_figures_of_what_a_caller_gets() -> None:
 
 
 def test_boxes_alone_give_no_keypoint_figures() -> None:
-    answers = [answer((found(0, 0.9),), (label(0, None, posed=False),), 640)]
+    answers = [Answer((found(0, 0.9),), (label(0, None, posed=False),), 640)]
     assert pipeline_errors(answers) is None
     figures = pipeline_figures(answers)
     assert figures["recall"] == 1
