@@ -10,7 +10,7 @@ from accuracy_figures import FoundHand, Judged
 from numpy.typing import NDArray
 
 from training.datasets.types import HandLabel, LabelledImage
-from training.preview import contact_sheet, draw_labels
+from training.preview import contact_sheet, draw_labels, write_picture
 
 Image = NDArray[np.uint8]
 CELL_WIDTH, CELL_HEIGHT = 224, 168
@@ -35,8 +35,7 @@ def write_sheet(file: Path, examples: Mapping[str, Sequence[Example]]) -> None:
     Raises OSError when the file cannot be written.
     """
     rows = [row(title, chosen(of_set)) for title, of_set in examples.items() if of_set]
-    if not cv2.imwrite(str(file), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR)):
-        raise OSError(f"{file} cannot be written")
+    write_picture(np.vstack(rows), file)
 
 
 def chosen(examples: Sequence[Example]) -> list[Example]:

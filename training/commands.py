@@ -278,12 +278,12 @@ def _preview_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _preview(options: argparse.Namespace) -> None:
-    from training.paths import data_root
+    from training.paths import data_root_if_any
     from training.preview import KINDS
 
     target = options.to or RUNS / f"preview-{options.kind}{PREVIEWS[options.kind]}"
     target.parent.mkdir(parents=True, exist_ok=True)
-    KINDS[options.kind](target, data_root(options.data), options.seed)
+    KINDS[options.kind](target, data_root_if_any(options.data), options.seed)
     print(target)
 
 

@@ -20,3 +20,9 @@ def data_root(given: Path | None = None) -> Path:
             return folder
     tried = ", ".join(str(folder) for folder in candidates)
     raise FileNotFoundError(f"no training data: looked for {tried}; name it with --data or {DATA_VARIABLE}")
+
+
+def data_root_if_any(given: Path | None = None) -> Path | None:
+    """The same, or None where none is named and none is there."""
+    named = given or os.environ.get(DATA_VARIABLE)
+    return data_root(given) if named or any(folder.is_dir() for folder in _CANDIDATES) else None

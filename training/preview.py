@@ -28,6 +28,7 @@ BACKGROUND_FOLDERS = ("backgrounds", "negatives")  # of the data folder; the sec
 
 CROP_SIZE, CROPS_PER_ROW, CROP_ROWS = 144, 8, 4
 SCENE_SIZE, SCENES_PER_ROW, SCENE_ROWS = 288, 4, 3
+_QUALITY = 85  # of JPEG
 SEQUENCE_FRAMES, SEQUENCE_WIDTH, SEQUENCE_HEIGHT = 300, 640, 480
 GIF_STEP = 3  # a GIF shows every third frame at half the size: it would be 100 MB otherwise
 
@@ -85,6 +86,16 @@ def contact_sheet(pictures: Sequence[Image], per_row: int) -> Image:
     return sheet
 
 
+def write_picture(picture: Image, path: Path) -> None:
+    """Write (H, W, 3) uint8 RGB to a PNG or JPEG file. Raises OSError when it cannot be written."""
+    try:
+        written = cv2.imwrite(str(path), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    except cv2.error:  # for a name that is of no kind of picture
+        written = False
+    if not written:
+        raise OSError(f"cannot write {path}")
+
+
 def preview_synthetic(target: Path, data: Path | None, seed: int = 0) -> None:
     """Write a contact sheet of rendered crops and scenes to `target` (a PNG or JPEG file).
 
@@ -102,9 +113,7 @@ def preview_synthetic(target: Path, data: Path | None, seed: int = 0) -> None:
         scene = render_scene(first + index, SCENE_SIZE, backgrounds)
         scenes.append(draw_labels(scene) if scene.complete else mark_incomplete(draw_labels(scene)))
     sheet = np.concatenate([contact_sheet(crops, CROPS_PER_ROW), contact_sheet(scenes, SCENES_PER_ROW)])
-    options = [cv2.IMWRITE_JPEG_QUALITY, 80] if target.suffix.lower() in (".jpg", ".jpeg") else []
-    if not cv2.imwrite(str(target), sheet[:, :, ::-1], options):
-        raise OSError(f"cannot write {target}")
+    write_picture(sheet, target)
 
 
 def draw_sequence_labels(frame: SequenceFrame) -> Image:
@@ -151,8 +160,8 @@ def _backgrounds(data: Path | None) -> Backgrounds:
     return Backgrounds(folders, hand_free=[folder for folder in folders if folder.name == "negatives"])
 
 
-KINDS: dict[str, Callable[[Path, Path, int], None]] = {
+KINDS: dict[str, Callable[[Path, Path | None, int], None]] = {
     "synthetic": preview_synthetic,
     "sequence": preview_sequence,
 }
-"""What `python -m training preview` can draw: called with the file to write, the data folder and a seed."""
+"""What `python -m training preview` can draw: called with the file to write, the data folder or None, and a seed."""

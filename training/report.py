@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from matplotlib.figure import Figure as Plot
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from training.evaluate import (
     torch_pose,
 )
 from training.photo_sets import PhotoSet
+from training.preview import write_picture
 from training.recipe import Recipe
 from training.report_page import PHOTOS, Grid, Picture, RunReport, Section, inline_photo, inline_png, render
 from training.runs import TrainedRun
@@ -238,8 +238,7 @@ class Reporter:
 
     def _picture(self, name: str, image: NDArray[np.uint8], alt: str, caption: str) -> Picture:
         path = self.folder / f"{name}.png"
-        if not cv2.imwrite(str(path), image[:, :, ::-1]):
-            raise OSError(f"cannot write {path}")
+        write_picture(image, path)
         return Picture(alt, caption, image.shape[1], image.shape[0], inline_photo(image))
 
 

@@ -59,8 +59,9 @@ def test_the_preview_of_rendered_hands_is_written(tmp_path, monkeypatch, suffix)
     target = tmp_path / f"sheet{suffix}"
     preview.KINDS["synthetic"](target, tmp_path, 1)
     assert cv2.imread(str(target)).shape == (192, 96, 3)
-    with pytest.raises(OSError, match="cannot write"):
-        preview.preview_synthetic(tmp_path / "missing" / "sheet.png", None)
+    for name in ("missing/sheet.png", "sheet.txt"):
+        with pytest.raises(OSError, match="cannot write"):
+            preview.preview_synthetic(tmp_path / name, None)
 
 
 def test_every_kind_of_preview_has_a_command():
