@@ -116,7 +116,7 @@ class FreiHandSection(_Section):
 
 
 def _kind(value: Any) -> str:
-    return str(value.get("kind", "photos") if isinstance(value, dict) else value.kind)
+    return str(value.get("kind", "photos") if isinstance(value, dict) else getattr(value, "kind", "photos"))
 
 
 AnyData = Annotated[

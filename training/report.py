@@ -75,7 +75,7 @@ class Reporter:
             alt = "Loss by step: " + "; ".join(
                 f"{n} from {c[1][0]:.3g} to {c[1][-1]:.3g}" for n, c in losses.items()
             )
-            caption = "The loss and its parts by step, raw and smoothed; each is written every 50 steps."
+            caption = "The loss and its parts by step, raw and smoothed."
             section.pictures.append(self._plot("losses", lambda: plots.draw_losses(losses), alt, caption))
         if (rate := self._rate()) is not None:
             alt = f"Learning rate by step: at most {rate[1].max():.3g}, {rate[1][-1]:.3g} at the end"

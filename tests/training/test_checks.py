@@ -96,6 +96,7 @@ def test_a_validation_file_without_keypoints_is_named(few: Path) -> None:
     ("change", "message"),
     [
         ("seed=-1", "seed: "),
+        ("data=5", "data: Input should be a valid dictionary"),
         ("optimiser.momentum=0.5", "momentum: adamw has none"),
         ('data.validation=["a/val.json", "b/val.json"]', "must differ"),
     ],
