@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.photos import SUFFIXES, evenly_spaced
+from training.datasets.photos import SUFFIXES
 
 Generator = np.random.Generator
 Image = NDArray[np.uint8]
@@ -27,20 +27,18 @@ def held_out(path: Path) -> bool:
 class Backgrounds:
     """Crops of photos, read when first needed; made-up pictures where there are no photos, and now and then besides.
 
-    folders: where photos lie (not searched further down). limit: use at most this many, spread over all of them.
-    max_side: larger photos are reduced to this many pixels. hand_free: those of the folders that are known to show
-    no hand; pictures from the others may show people, so nothing can be said about the rest of such a picture.
-    exclude: photos for which it is true are left out.
+    folders: where photos lie (not searched further down). max_side: larger photos are reduced to this many pixels.
+    hand_free: those of the folders that are known to show no hand; pictures from the others may show people, so nothing
+    can be said about the rest of such a picture. exclude: photos for which it is true are left out, maybe all.
     Raises FileNotFoundError for a folder that does not exist or holds no picture.
     """
 
     def __init__(
         self,
         folders: Sequence[Path],
-        limit: int | None = None,
         max_side: int = 400,
         hand_free: Sequence[Path] = (),
-        exclude: Callable[[Path], bool] | None = None,
+        exclude: Callable[[Path], bool] = lambda _: False,
     ) -> None:
         self.max_side = max_side
         files: list[Path] = []
@@ -48,11 +46,10 @@ class Backgrounds:
             if not folder.is_dir():
                 raise FileNotFoundError(f"{folder} is not a folder")
             found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-            found = [path for path in found if exclude is None or not exclude(path)]
             if not found:
                 raise FileNotFoundError(f"{folder} holds no pictures")
-            files += found
-        self.files = tuple(evenly_spaced(files, limit))
+            files += [path for path in found if not exclude(path)]
+        self.files = tuple(files)
         self.hand_free = frozenset(path.resolve() for path in hand_free)
         self.free_files = tuple(path for path in self.files if self._known_free(path))
 

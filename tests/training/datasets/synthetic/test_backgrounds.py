@@ -35,9 +35,14 @@ def test_crops_come_from_all_photos_in_rgb(photos):
     assert crop.dtype == np.uint8
 
 
-def test_a_limit_takes_photos_from_all_over(photos):
-    backgrounds = Backgrounds([photos], limit=5)
-    assert [path.stem for path in backgrounds.files] == ["0", "2", "4", "6", "8"]
+def test_photos_can_be_left_out_even_all(photos):
+    kept = Backgrounds([photos], exclude=lambda path: path.stem in "02468").files
+    assert [path.stem for path in kept] == ["1", "3", "5", "7", "9"]
+    assert Backgrounds([photos], exclude=lambda path: True).crop(np.random.default_rng(0), 9).shape == (
+        9,
+        9,
+        3,
+    )
 
 
 def test_large_photos_are_reduced(photos):
@@ -68,7 +73,7 @@ def test_it_is_known_which_pictures_show_no_hand(photos, tmp_path):
 def test_the_fingerprint_tells_pictures_and_settings_apart(photos):
     plain = Backgrounds([photos]).fingerprint()
     assert plain == Backgrounds([photos]).fingerprint()
-    assert plain != Backgrounds([photos], limit=3).fingerprint()
+    assert plain != Backgrounds([photos], exclude=lambda path: path.stem == "3").fingerprint()
     assert plain != Backgrounds([photos], max_side=200).fingerprint()
     assert plain != Backgrounds([photos], hand_free=[photos]).fingerprint()
     assert plain != Backgrounds([]).fingerprint()
