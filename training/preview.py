@@ -88,8 +88,9 @@ def contact_sheet(pictures: Sequence[Image], per_row: int) -> Image:
 
 def write_picture(picture: Image, path: Path) -> None:
     """Write (H, W, 3) uint8 RGB to a PNG or JPEG file. Raises OSError when it cannot be written."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if path.suffix.lower() in (".jpg", ".jpeg") else []
     try:
-        written = cv2.imwrite(str(path), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+        written = cv2.imwrite(str(path), picture[:, :, ::-1], options)
     except cv2.error:  # for a name that is of no kind of picture
         written = False
     if not written:
