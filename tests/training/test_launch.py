@@ -12,7 +12,7 @@ from service.models.checkpoint import Checkpoint
 from tests.training.test_loop import RECIPE
 from tests.training.tiny_run import Line
 from training.checkpoint_folder import card_of
-from training.launch import _train
+from training.launch import _has_bfloat16, _train
 from training.loop import Run
 from training.recipe import Recipe, load_recipe
 
@@ -97,3 +97,10 @@ def test_a_state_from_before_there_were_some_fields_resumes(recipe: Recipe, tmp_
     resumed = Run(Line(None, tmp_path / "losses"), recipe.changed(init_checkpoint="new 2"), tmp_path)
     assert resumed.resume()
     assert resumed.recipe.init_checkpoint == ""  # nobody knows
+
+
+def test_a_torch_without_mkldnn_has_no_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Apple's processors, where there is nothing to ask."""
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.setattr(torch.ops, "mkldnn", None)
+    assert not _has_bfloat16()
