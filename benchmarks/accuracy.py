@@ -16,7 +16,6 @@ The keypoints of `val` are MediaPipe's own opinion: only ours can be compared wi
 """
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from rich.box import HEAVY_HEAD, MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
+from service.inference.cores import available_cores
 from service.inference.pipeline import DEFAULT_DETECTOR, DEFAULT_POSE, Pipeline, Thresholds
 from training.datasets.synthetic.slice_layouts import SLICES
 from training.paths import data_root
@@ -78,7 +78,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, default=RUNS, help="where slices and MediaPipe are kept")
     parser.add_argument("--mediapipe-python", type=Path, help="an interpreter that has mediapipe 0.10.21")
     parser.add_argument("--fresh", action="store_true", help="ask MediaPipe again, without kept answers")
-    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)), help="that render")
+    parser.add_argument("--processes", type=int, default=available_cores(), help="that render")
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="write a contact sheet, JPEG or PNG")
     return parser.parse_args()

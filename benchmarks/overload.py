@@ -31,6 +31,8 @@ from urllib.parse import urlsplit
 import numpy as np
 from request import PHOTO, server, vga_jpeg
 
+from service.inference.cores import available_cores
+
 MOST_CONNECTIONS = 512
 MOST_REQUESTS = 100_000
 IDLE_SECONDS = 3.0  # the server closes connections that were idle for 5
@@ -143,9 +145,7 @@ def main() -> None:
         gone = asyncio.run(departures(url, body, arguments.departures))
         engine = json.load(urllib.request.urlopen(url + "/v1/models"))["pose"]["engine"]
     print(f"POST /v1/pose, 640 × 480 JPEG of {len(body) / 1024:.0f} KiB, {threads} threads, {engine}")
-    cores = (
-        f"{len(os.sched_getaffinity(0))} for the load, {arguments.server_cores or 'the same'} for the server"
-    )
+    cores = f"{available_cores()} for the load, {arguments.server_cores or 'the same'} for the server"
     print(f"cores: {cores}; load average {os.getloadavg()[0]:.1f}; "
           f"{arguments.rounds} rounds of {arguments.seconds:g} s each\n")  # fmt: skip
     sys.exit(not report(at_capacity, overloaded, gone, arguments.busy))

@@ -22,6 +22,8 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 
+from service.inference.cores import available_cores
+
 ROOT = Path(__file__).resolve().parent.parent
 PHOTO = ROOT / "tests" / "photos" / "rendered_101.jpg"
 STEPS = ("decode", "queue", "detect", "pose", "total")
@@ -49,7 +51,7 @@ def main() -> None:
     columns |= {step: [answer["timing_ms"][step] for _, answer in measured] for step in STEPS}
     engines = ", ".join(f"{m['name']} {m['version']} ({m['engine']}, {m['device']})" for m in models.values())
     print(f"POST /v1/pose, 640 × 480 JPEG of {len(body) / 1024:.0f} KiB, {len(answer['hands'])} hand(s), "
-          f"{arguments.requests} requests\n{engines}\n{len(os.sched_getaffinity(0))} cores, "
+          f"{arguments.requests} requests\n{engines}\n{available_cores()} cores, "
           f"load {os.getloadavg()[0]:.1f}\n")  # fmt: skip
     print(f"{'milliseconds':<16}{'p50':>8}{'p90':>8}{'p99':>8}")
     for name, values in columns.items():

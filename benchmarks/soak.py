@@ -37,6 +37,7 @@ from soak_load import DECK, RELOAD, Clients, Kind
 from websockets.exceptions import WebSocketException
 
 from service.api.keys import create
+from service.inference.cores import available_cores
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_SECONDS = 5.0
@@ -87,7 +88,7 @@ def main() -> None:
         rows = ("\t".join(map(str, vars(sample).values())) for sample in record.samples)
         arguments.samples.write_text("\n".join(("\t".join(vars(record.samples[0])), *rows)) + "\n")
     print(f"{arguments.minutes:g} minutes, {arguments.rate:g} clients a second, {record.rounds} rounds; "
-          f"{len(os.sched_getaffinity(0))} cores, load average {os.getloadavg()[0]:.1f}\n")  # fmt: skip
+          f"{available_cores()} cores, load average {os.getloadavg()[0]:.1f}\n")  # fmt: skip
     sys.exit(not report(record, errors, process.returncode, 60 * arguments.minutes / 3))
 
 

@@ -22,6 +22,8 @@ import numpy as np
 from request import PHOTO, ask, open_connection, server, vga_jpeg
 from websockets.asyncio.client import ClientConnection, connect
 
+from service.inference.cores import available_cores
+
 STEPS = ("decode", "queue", "detect", "pose", "total")
 SWAY = 60  # frames from one side to the other and back
 REACH = 60  # pixels to each side
@@ -46,7 +48,7 @@ def main() -> None:
         stream = f"{url.replace('http', 'ws', 1)}/v1/stream?max_hands={arguments.max_hands}"
         models = http.get("/v1/models").json().values()
         print(
-            f"640 × 480 JPEGs of {len(frames[0]) / 1024:.0f} KiB, {len(os.sched_getaffinity(0))} cores, "
+            f"640 × 480 JPEGs of {len(frames[0]) / 1024:.0f} KiB, {available_cores()} cores, "
             f"load {os.getloadavg()[0]:.1f}\n"
             + ", ".join(f"{m['name']} {m['version']} ({m['engine']}, {m['device']})" for m in models)
         )

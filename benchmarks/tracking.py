@@ -7,7 +7,6 @@ tracker. Every frame is followed twice, with and without smoothing.
 
 import argparse
 import multiprocessing
-import os
 import pickle
 import statistics
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from service.inference.cores import available_cores
 from service.inference.pipeline import Pipeline
 from service.inference.tracking import TrackedFrame, Tracker, TrackingOptions
 from training.datasets.synthetic.backgrounds import Backgrounds
@@ -74,7 +74,7 @@ def main() -> None:
         type=Path,
         help="keep the rendered clips in this folder and use those there (empty it when the renderer changed)",
     )
-    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--processes", type=int, default=available_cores())
     options = parser.parse_args()
     tasks = [(seed, hands) for hands in options.hands for seed in options.seeds]
     print("".join(f"{name:>{width}}" for name, width in COLUMNS))

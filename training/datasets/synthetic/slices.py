@@ -9,7 +9,6 @@ bodies are blended of, the gestures poses are varied from, the shader.
 
 import json
 import multiprocessing
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from service.inference.cores import available_cores
 from training.datasets.synthetic.backgrounds import Backgrounds, table
 from training.datasets.synthetic.compose import label, paint
 from training.datasets.synthetic.crops import generator
@@ -140,7 +140,7 @@ def write_slices(
     short = [name for name in names if len(kept[name]) < count]
     if not short:
         return files
-    with multiprocessing.get_context("spawn").Pool(processes or len(os.sched_getaffinity(0))) as crew:
+    with multiprocessing.get_context("spawn").Pool(processes or available_cores()) as crew:
         for name in short:
             (folder / name).mkdir(parents=True, exist_ok=True)
             more = range(len(kept[name]), count)
