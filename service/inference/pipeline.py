@@ -232,19 +232,26 @@ class Pipeline:
     def _pose(self, pyramid: Pyramid, detections: Sequence[Detection]) -> list[Hand]:
         size = self.pose_engine.input_size
         hands = self._ask(pyramid, detections, [Crop.around(d.box, size) for d in detections])
-        return [self._closer(pyramid, hand, d.score) for hand, d in zip(hands, detections, strict=True)]
+        return self._closer(pyramid, hands, detections)
 
-    def _closer(self, pyramid: Pyramid, hand: Hand, score: float) -> Hand:
-        """The hand itself or, if it was found in a box far too large for it, as a crop around its keypoints shows it.
-        score: the detector's.
+    def _closer(self, pyramid: Pyramid, hands: list[Hand], detections: Sequence[Detection]) -> list[Hand]:
+        """The same hands; those found in boxes far too large for them as crops around their keypoints show them, where
+        that is not less like a hand.
         """
-        if hand.presence < _HARDLY_A_HAND or not too_large(hand.box, hand.keypoints):
-            return hand
         height, width = pyramid.at(1)[0].shape[:2]
-        box = hand_box(hand.keypoints, width, height)
-        if box is None:
-            return hand
-        return self._ask(pyramid, [Detection(box, score)], [Crop.around(box, self.pose_engine.input_size)])[0]
+        loose = [
+            i for i, h in enumerate(hands) if h.presence >= _HARDLY_A_HAND and too_large(h.box, h.keypoints)
+        ]
+        boxes = {i: box for i in loose if (box := hand_box(hands[i].keypoints, width, height)) is not None}
+        if not boxes:
+            return hands
+        crops = [Crop.around(box, self.pose_engine.input_size) for box in boxes.values()]
+        closer = self._ask(pyramid, [Detection(box, detections[i].score) for i, box in boxes.items()], crops)
+        hands = list(hands)
+        for i, hand in zip(boxes, closer, strict=True):
+            if hand.presence >= hands[i].presence:
+                hands[i] = hand
+        return hands
 
     def _pose_again(self, pyramid: Pyramid, detections: Sequence[Detection]) -> list[Hand]:
         """As `_pose`, with three further looks at doubtful hands: turned upright, and both crops mirrored."""

@@ -69,42 +69,49 @@ def test_mirrored_swaps_handedness_only(pipeline: Pipeline, draw: Callable) -> N
 
 
 class Tiny:
-    """Sees a diagonal hand in the middle: it takes up so many pixels of the first crop's 96, and 60 of later ones'."""
+    """Sees a diagonal hand in the middle: it takes up so many pixels of the first crops' 96, and 60 of later ones'."""
 
     input_size = 96
 
-    def __init__(self, pixels: float, presence: float = 0.9) -> None:
-        self.pixels, self.presence = pixels, presence
+    def __init__(self, pixels: float, *presences: float) -> None:
+        self.pixels, self.presences = pixels, presences
         self.batches: list[int] = []
 
     def __call__(self, crops: np.ndarray) -> Poses:
-        n, half = len(crops), (60 if self.batches else self.pixels) / 2
+        n, again = len(crops), bool(self.batches)
         self.batches.append(n)
+        half = (60 if again else self.pixels) / 2
         diagonal = np.linspace([48 - half] * 2, [48 + half] * 2, 21)
         keypoints = np.tile(diagonal, (n, 1, 1)).astype(np.float32)
         scores = np.full((n, 21), 0.9, np.float32)
-        return Poses(keypoints, scores, np.full(n, self.presence, np.float32), np.full(n, 0.9, np.float32))
+        return Poses(
+            keypoints, scores, np.full(n, self.presences[again], np.float32), np.full(n, 0.9, np.float32)
+        )
+
+
+LOOSE = [Detection(Box(20, 120, 160, 160), 0.9), Detection(Box(300, 120, 160, 160), 0.8)]
+SEEN = 1.4 * 160 / 96  # picture's pixels for one of the first crops'
+CLOSER = SEEN * 20 * 1.185 * 1.4 / 96  # and of a crop around a hand of 20, by 14 % and 4.5 % beyond its ends
 
 
 @pytest.mark.parametrize(
     ("engine", "looks", "extent"),
     [
-        (
-            Tiny(20),
-            [1, 1],
-            60 / 96 * 1.4 * 1.185 * 20 / 96 * 224,
-        ),  # by 14 % and 4.5 % beyond wrist and fingertip
-        (Tiny(60), [1], 60 / 96 * 224),
-        (Tiny(20, presence=0.05), [1], 20 / 96 * 224),  # hardly a hand
+        (Tiny(20, 0.9, 0.9), [2, 2], 60 * CLOSER),
+        (Tiny(60, 0.9, 0.9), [2], 60 * SEEN),  # fills its box
+        (Tiny(20, 0.05, 0.9), [2], 20 * SEEN),  # hardly a hand
+        (Tiny(20, 0.9, 0.8), [2, 2], 20 * SEEN),  # less like a hand from near by
     ],
 )
-def test_a_hand_in_a_box_far_too_large_is_looked_at_closer(
+def test_hands_in_boxes_far_too_large_are_looked_at_closer(
     pipeline: Pipeline, draw: Callable, engine: Tiny, looks: list[int], extent: float
 ) -> None:
     pipeline.pose_engine = engine
-    (hand,) = pipeline.pose(draw(640, 480), [Detection(Box(200, 120, 160, 160), 0.9)])
+    hands = pipeline.pose(draw(640, 480), LOOSE)
     assert engine.batches == looks
-    assert np.ptp(hand.keypoints, axis=0) == pytest.approx(extent, rel=1e-3)
+    assert len(hands) == 2
+    for hand in hands:
+        assert np.ptp(hand.keypoints, axis=0) == pytest.approx(extent, rel=1e-3)
 
 
 class Twice:
