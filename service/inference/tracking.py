@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import Protocol
 
 import numpy as np
@@ -183,7 +184,11 @@ class Tracker:
         confirmed, others = self._confirmed(image, expected, detections)
         # A doubtful track may have slid off its hand, and that hand be among the others.
         doubtful = sum(track.doubtful for track in expected)
-        following = {track: d for track, d in expected.items() if track.seen != self._timestamp}
+        following = {
+            track: _looks(detection, confirmed.get(track))
+            for track, detection in expected.items()
+            if track.seen != self._timestamp
+        }
         while following or others:
             count = self._room + doubtful
             candidates, others = others[: max(count, 0)], others[max(count, 0) :]
@@ -208,8 +213,8 @@ class Tracker:
     def _confirmed(
         self, image: Image, expected: dict[Track, Detection], detections: Sequence[Detection]
     ) -> tuple[dict[Track, Detection], list[Detection]]:
-        """Which expected hands the detector saw, and its boxes for others, best first. Expected boxes are
-        widened or moved to where the detector saw the hand.
+        """Which expected hands the detector saw, and its boxes for others, best first. Doubtful tracks whose hand it
+        saw where it was before are taken back, and expected there.
         """
         tracks, others = list(expected), list(detections)
         matches = match_boxes([expected[track].box for track in tracks], [d.box for d in others])
@@ -222,9 +227,7 @@ class Tracker:
                 for j in match_boxes([box], [d.box for d in others]).values() if box else ():
                     track.fall_back()
                     confirmed[track] = others.pop(j)
-        for track, detection in confirmed.items():
-            box = widened(expected[track].box, detection.box)
-            expected[track] = Detection(box, track.detection_score)
+                    expected[track] = Detection(confirmed[track].box, track.detection_score)
         return confirmed, others
 
     def _judge(self, expected: Mapping[Track, Detection], confirmed: Mapping[Track, Detection]) -> None:
@@ -243,16 +246,21 @@ class Tracker:
         track.rivals = rivals(track, self._active)
 
     def _settle(
-        self, image: Image, following: dict[Track, Detection], candidates: Sequence[Detection]
+        self, image: Image, following: dict[Track, list[Detection]], candidates: Sequence[Detection]
     ) -> None:
-        """One batch through the pose model; its hands go to the tracks they fit best, or start new ones."""
+        """One batch through the pose model; its hands, the surest look at each that is followed, go to the tracks they
+        fit best, or start new ones.
+        """
         assert self._size is not None
         now = self._timestamp
-        asked = [*following.values(), *candidates]
+        asked = [*chain.from_iterable(following.values()), *candidates]
         started = time.perf_counter()
         found = self._pipeline.pose(image, asked)
         self._pose_ms += (time.perf_counter() - started) * 1e3
-        followed, seen = found[: len(following)], found[len(following) :]
+        answers = iter(found)
+        followed = [
+            max(islice(answers, len(looks)), key=lambda hand: hand.score) for looks in following.values()
+        ]
         least = self._least
         present = max(self._pipeline.thresholds.presence, _LOST_PRESENCE)
         usable = [
@@ -260,7 +268,7 @@ class Tracker:
             for track, hand in zip(following, followed, strict=True)
             if hand.presence >= present and track.shows(hand)
         ]
-        usable += [hand for hand in seen if hand.presence >= present and hand.score >= least]
+        usable += [hand for hand in answers if hand.presence >= present and hand.score >= least]
         origin = {id(hand): detection for hand, detection in zip(found, asked, strict=True)}
         known = [track.hand for track in self._tracks if track.seen == now]
         hands = self._distinct(usable, known)
@@ -312,3 +320,11 @@ class Tracker:
                 hand = replace(hand, score=self._pipeline.calibration(hand.score))
                 hands.append(TrackedHand(track.id, hand))
         return sorted(hands, key=lambda tracked: tracked.hand.score, reverse=True)
+
+
+def _looks(expected: Detection, confirmed: Detection | None) -> list[Detection]:
+    """Where to look for a hand: where it is expected and, if the detector saw it elsewhere, there as well. Either may
+    be wrong, and the pose model is surer of the right one.
+    """
+    boxes = [expected.box] if confirmed is None else [expected.box, widened(expected.box, confirmed.box)]
+    return [Detection(box, expected.score) for box in dict.fromkeys(boxes)]

@@ -1,6 +1,7 @@
 """When the detector and the pose model disagree, or a crop slides off its hand."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -150,3 +151,29 @@ def test_a_blurred_hand_is_followed_and_so_is_one_of_a_model_that_is_never_sure(
     result = play(world, tracker, 1, start=1)
     assert result.ids == [[1]]
     assert result.told == result.seen
+
+
+class PartSeen(World):
+    """After the first frame the detector sees a part of the hand alone. A crop that cuts the hand off puts all fingers
+    inside of it, and the pose model is less sure of them.
+    """
+
+    def detect(self, image: NDArray[np.uint8], turn: int | None = None) -> list[Detection]:
+        whole = super().detect(image, turn)
+        return whole if self.detections == 1 else [Detection(Box(280, 210, 60, 60), 0.6)]
+
+    def _pose(self, detection: Detection) -> Hand:
+        hand, box = super()._pose(detection), detection.box
+        inside = np.clip(hand.keypoints, box.corners[:2], box.corners[2:])
+        share = float((inside == hand.keypoints).all(axis=1).mean())
+        return replace(hand, keypoints=inside.astype(np.float32), score=share * hand.score)
+
+
+def test_a_followed_hand_that_the_detector_sees_a_part_of_stays_as_it_is() -> None:
+    world = PartSeen(Actor(still()))
+    result = play(world, Tracker(world), 1)
+    assert (result.told, result.seen, result.ids) == (30, 30, [[1]])
+    assert set(world.batches) == {1, 2}  # two crops where the detector disagrees
+    told = [frame.hands[0].hand.keypoints for frame in result.frames]
+    steps = [np.linalg.norm(b - a, axis=1).mean() for a, b in pairwise(told)]
+    assert max(steps) < 0.03 * 120
