@@ -95,7 +95,7 @@ def example(root: Path, heading: str) -> dict:
 
 
 def test_the_examples_in_the_documentation_are_answers(root: Path) -> None:
-    answer = example(root, "### The answer")
+    answer = example(root, "### Response")
     for hand in answer["hands"]:
         assert len(hand["keypoints"]) == 1  # the others are left out
         hand["keypoints"] *= 21
