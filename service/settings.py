@@ -42,44 +42,44 @@ class Settings(BaseSettings):
     host: str = Field(
         default="127.0.0.1",
         min_length=1,
-        description="Address to listen on; 0.0.0.0 for all of IPv4, :: for all of IPv6.",
+        description="Address to listen on; 0.0.0.0 for all IPv4 addresses, :: for all IPv6 addresses.",
     )
-    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     detector: Path = Field(default=DEFAULT_DETECTOR, description="Folder of the detector's checkpoint.")
     pose: Path = Field(default=DEFAULT_POSE, description="Folder of the pose model's checkpoint.")
     engine: Literal["auto", "onnx", "torch"] = Field(
         default="auto",
-        description="What runs the networks. auto: ONNX Runtime on the CPU, and PyTorch where only that will "
-        "do: on another device, in another precision, for a checkpoint without an ONNX graph.",
+        description="Runtime of the networks. auto: ONNX Runtime on the CPU; PyTorch for another device, "
+        "another precision, or a checkpoint without an ONNX graph.",
     )
     device: str = Field(
         default="auto",
-        description="cpu, cuda, cuda:N or mps; one that is not there stops the start. auto: with PyTorch the "
-        "first there is of cuda, mps, cpu; with ONNX Runtime the CPU.",
+        description="cpu, cuda, cuda:N or mps; the service does not start if it is not available. auto: with "
+        "PyTorch the first available of cuda, mps, cpu; with ONNX Runtime the CPU.",
     )
     precision: Literal["float32", "float16", "bfloat16"] = Field(
         default="float32",
-        description="What the networks compute in; keypoints and boxes are always decoded in float32. float16 "
+        description="Precision of the networks; keypoints and boxes are always decoded in float32. float16 "
         "moves keypoints by 0.01 px on average, bfloat16 by 0.1 px.",
     )
     threads: int = Field(
         default=0,
         ge=0,
         le=256,
-        description="Threads that decode and infer; 0: one for each core this process may use.",
+        description="Threads for decoding and inference; 0: one for each core available to this process.",
     )
     queue_size: int = Field(
         default=32,
         ge=0,
         le=10_000,
-        description="Pictures that may wait for a thread in a burst; more are refused with 503.",
+        description="Pictures that may wait for a thread in a burst; further ones get 503.",
     )
     standing_queue: int = Field(
         default=0,
         ge=0,
         le=10_000,
-        description="Of those, how many may wait under a load that lasts; 0: one for each thread. More only make "
-        "everyone wait longer.",
+        description="How many of those may wait under a sustained load; 0: one for each thread. More only "
+        "make everyone wait longer.",
     )
     max_bytes: int = Field(
         default=32 * 2**20,
@@ -91,10 +91,13 @@ class Settings(BaseSettings):
         default=50_000_000,
         ge=1,
         le=500_000_000,
-        description="Most pixels in a picture; more get 413, told from the header.",
+        description="Most pixels in a picture; more get 413, checked in the file's header before decoding.",
     )
     max_hands: int = Field(
-        default=16, ge=1, le=16, description="Most hands that may be asked for in a picture; more get 422."
+        default=16,
+        ge=1,
+        le=16,
+        description="Most hands that a request may ask for; more get 422.",
     )
     max_batch_images: int = Field(
         default=16, ge=1, le=1000, description="Most pictures in a batch; more get 413."
@@ -103,42 +106,46 @@ class Settings(BaseSettings):
         default=64 * 2**20,
         ge=1024,
         le=2**30,
-        description="Largest body of a batch in bytes; each of its pictures is held to max_bytes.",
+        description="Largest body of a batch in bytes; max_bytes applies to each of its pictures.",
     )
     upload_memory: int = Field(
         default=256 * 2**20,
         ge=1024,
         le=2**36,
-        description="Bytes of request bodies held at once, by all clients together; what would be more gets 503.",
+        description="Bytes of request bodies held at once, for all clients together; requests beyond that "
+        "get 503.",
     )
     receive_seconds: float = Field(
         default=60,
         gt=0,
         le=3600,
-        description="The head of a request must be whole within this, and its body again; or it gets 408.",
+        description="Time to receive the head of a request, and again for its body; slower ones get 408.",
     )
     decode_side: int = Field(
         default=1280,
         ge=0,
         le=65535,
         description="Large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size as long as the longer side "
-        "keeps this many pixels; 0 decodes every picture whole.",
+        "keeps this many pixels; 0 decodes every picture at full size.",
     )
     detection_threshold: float = Field(
-        default=0.25, ge=0, le=1, description="Detector scores below this are not looked at."
+        default=0.25,
+        ge=0,
+        le=1,
+        description="Detections with a lower score are ignored.",
     )
     presence_threshold: float = Field(
         default=0.3,
         ge=0,
         le=1,
-        description="A crop is dropped when the pose model gives a hand in it less than this; in a stream also when "
-        "it gives less than 0.5.",
+        description="A crop is dropped if the pose model's score for a hand in it is below this; in a stream "
+        "also if it is below 0.5.",
     )
     max_streams: int = Field(
         default=32,
         ge=0,
         le=10_000,
-        description="Streams that may be open at once; further ones are told to come back later.",
+        description="Streams that may be open at once; further ones are closed with 1013.",
     )
     stream_max_bytes: int = Field(
         default=8 * 2**20,
@@ -150,101 +157,109 @@ class Settings(BaseSettings):
         default=60,
         gt=0,
         le=86_400,
-        description="A stream ends when its client has sent nothing, or read nothing, for so long.",
+        description="A stream ends when its client has sent nothing, or read nothing, for this long.",
     )
     detect_every: int = Field(
         default=6,
         ge=1,
         le=1000,
-        description="Streams look for further hands on one of so many frames; in between they follow those "
-        "they have.",
+        description="Streams look for further hands on one of this many frames; in between they track the "
+        "hands they have.",
     )
     allowed_origins: str = Field(
         default="",
-        description="Web pages that may use the service besides its own: "
+        description="Other origins whose web pages may use the service: "
         "https://example.org,http://localhost:3000; * for all.",
     )
     keys: SecretStr = Field(
         default=SecretStr(""),
-        description="API keys as name:scope+scope:sha256, separated by commas; python -m service create-key makes "
-        "them. None here and in keys_file: no key is needed.",
+        description="API keys as name:scope+scope:sha256, separated by commas; python -m service create-key "
+        "makes them. Without any here or in keys_file, no key is needed.",
     )
     keys_file: Path | None = Field(
         default=None,
-        description="File of further API keys, one a line; readable by this service's user alone.",
+        description="File with further API keys, one per line; closed to other users.",
     )
     keyless_scopes: str = Field(
         default="",
-        description="Scopes that need no key although there are keys: inference,metrics.",
+        description="Scopes that need no key even if there are keys: inference,metrics.",
     )
     rate_limit: float = Field(
         default=0,
         ge=0,
         le=1e6,
         allow_inf_nan=False,
-        description="Pictures a second from one key, or one address without a key; more get 429. 0: no limit.",
+        description="Pictures per second for each key, or each address without a key; more get 429. A stream "
+        "counts once, not its frames. 0: no limit.",
     )
     rate_burst: int = Field(
         default=0,
         ge=0,
         le=10**6,
-        description="Pictures that may come at once under rate_limit; 0: two seconds' worth, a full batch at least.",
+        description="Pictures that may arrive at once under rate_limit; 0: two seconds' worth, at least a "
+        "full batch.",
     )
     max_connections: int = Field(
         default=1000,
         ge=1,
         le=10**6,
-        description="Connections that may be open at once, idle ones too; further ones get 503.",
+        description="Connections that may be open at once, including idle ones; further ones get 503.",
     )
     max_connections_per_address: int = Field(
         default=0,
         ge=0,
         le=10**6,
-        description="The same from one address, trusted proxies aside; further ones get 429. 0: no limit.",
+        description="The same for one address, trusted proxies aside; further ones get 429. 0: no limit.",
     )
     max_streams_per_client: int = Field(
         default=0,
         ge=0,
         le=10_000,
-        description="Streams that one key, or one address without a key, may have open at once. 0: no limit.",
+        description="Streams that each key, or each address without a key, may have open at once. 0: no "
+        "limit.",
     )
     trusted_proxies: str = Field(
         default="",
-        description="Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: "
-        "10.0.0.2,172.16.0.0/12.",
+        description="Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are "
+        "trusted: 10.0.0.2,172.16.0.0/12.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="How much to log."
+        default="info",
+        description="Lowest level to log.",
     )
     log_format: Literal["text", "json"] = Field(
-        default="text", description="Log lines for people, or JSON objects for machines."
+        default="text",
+        description="text for people, json for machines.",
     )
     access_log: bool = Field(default=False, description="Log a line for every request and stream.")
     tracing: bool = Field(
         default=False,
-        description="Send OpenTelemetry traces (extra otel); where to, OTEL_EXPORTER_OTLP_ENDPOINT and its like say.",
+        description="Send OpenTelemetry traces (extra otel); OTEL_EXPORTER_OTLP_ENDPOINT and similar "
+        "variables say where to.",
     )
     drain_seconds: float = Field(
         default=0,
         ge=0,
         le=600,
-        description="Told to stop, say so at /readyz and serve on for so long, until load balancers have noticed.",
+        description="On SIGTERM or SIGINT, return 503 at /readyz and keep serving for this long, until load "
+        "balancers have noticed.",
     )
     grace_seconds: int = Field(
         default=10,
         ge=1,
         le=600,
-        description="Then take nothing new, and give what runs so long to end.",
+        description="After that, accept nothing new and give running requests this long to finish.",
     )
     stuck_seconds: float = Field(
         default=60,
         gt=0,
         le=86_400,
-        description="/healthz answers 503 when a picture, or the event loop, has taken this long.",
+        description="/healthz returns 503 when a picture, or the event loop, has been busy for this long.",
     )
     exit_when_stuck: bool = Field(
         default=False,
-        description="End the process then, for a supervisor that starts it again (Docker does, with a restart policy).",
+        description="Exit in that case, for a supervisor to restart the service (Docker does, with a restart "
+        "policy).",
     )
 
     @field_validator("device")
