@@ -107,7 +107,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except UnicodeError:
-        raise socket.gaierror(socket.EAI_NONAME, "no name can be like that") from None
+        raise socket.gaierror(socket.EAI_NONAME, "that is not a valid host name") from None
     family, _, _, _, address = found[0]
     listener = socket.create_server(address, family=family, backlog=2048)
     _limit_unread(listener)

@@ -68,7 +68,7 @@ class Reloader:
             self._use(pipeline)
             await asyncio.to_thread(memory.give_back)
         except (CheckpointError, EngineError) as error:
-            log.error("reload failed, the old models go on: %s", error)
+            log.error("reload failed, the old models stay in use: %s", error)
             raise
         finally:
             self._running = False

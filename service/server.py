@@ -80,7 +80,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop; the second time at once."""
         if self._stop_at is not None:
-            os.write(2, b"told to stop a second time\n")  # the log's lock may be held where the signal came
+            os.write(2, b"stopped by a second signal\n")  # the log's lock may be held where the signal came
             os._exit(128 + sig)
         self._service.draining = True
         self._stop_at = time.monotonic() + self._service.settings.drain_seconds
@@ -105,7 +105,7 @@ class Server(uvicorn.Server):
     def _drain(self, stop_at: float) -> None:
         """Say so at first, and stop when it is time."""
         if not self._draining and (seconds := self._service.settings.drain_seconds):
-            log.info("told to stop: serving on for %g seconds, and not ready from now on", seconds)
+            log.info("stopping in %g seconds: still serving, but no longer ready", seconds)
         self._draining = True
         if time.monotonic() >= stop_at:
             self.should_exit = True
@@ -120,9 +120,9 @@ class Server(uvicorn.Server):
         except ReloadRunningError:  # over HTTP, begun this very moment
             self._reload_asked = True
         except (CheckpointError, EngineError):
-            return  # it is in the log, and the old models go on
+            return  # it is in the log, and the old models stay in use
         except Exception:
-            log.exception("reload failed, the old models go on")
+            log.exception("reload failed, the old models stay in use")
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, listen, and say so in one line."""
@@ -144,7 +144,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept nothing new, end the streams before uvicorn cuts their connections, wait for the rest."""
-        log.info("stopping: up to %d seconds for what runs", self._service.settings.grace_seconds)
+        log.info("stopping: up to %d seconds for running requests", self._service.settings.grace_seconds)
         for server in self.servers:
             server.close()
         if self._reload is not None:

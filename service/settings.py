@@ -26,7 +26,7 @@ class SettingsError(ValueError):
 
 class Settings(BaseSettings):
     """Find hands in pictures, over HTTP. Each option can also be set in the environment: --queue-size is
-    HANDPOSE_QUEUE_SIZE there. The command line wins.
+    HANDPOSE_QUEUE_SIZE there. The command line takes precedence.
     """
 
     model_config = SettingsConfigDict(
@@ -271,7 +271,7 @@ class Settings(BaseSettings):
     @classmethod
     def _folder(cls, path: Path) -> Path:
         if not os.path.isdir(path):  # Path.is_dir raises where a folder above is closed to us
-            raise ValueError("a checkpoint is a folder that is there")
+            raise ValueError("must be an existing folder")
         return path
 
     @field_validator("allowed_origins")
@@ -322,7 +322,7 @@ def load(arguments: Sequence[str] | None = None) -> Settings:
     _refuse_unknown_variables()
     if "" in [value for name, value in os.environ.items() if name.upper() == f"{PREFIX}KEYS"]:
         raise SettingsError(
-            f"{PREFIX}KEYS is empty, and would leave the service open to everybody; unset it where no key is wanted"
+            f"{PREFIX}KEYS is empty, and would leave the service open to everybody; unset it if no key is needed"
         )
     try:
         if arguments is None:

@@ -72,13 +72,13 @@ class Watchdog:
         """What is wrong, and the identity of the thread that is stuck where one is."""
         silent = time.monotonic() - self._beat
         if silent > self._limit:
-            return f"The event loop has not turned for {silent:.0f} seconds.", self._loop_thread
+            return f"The event loop has been blocked for {silent:.0f} seconds.", self._loop_thread
         return self._look_at_work()
 
     def _look_at_work(self) -> tuple[str, int | None] | None:
         condition = self._workers.condition()
         if condition.dead:
-            return f"{condition.dead} of {self._workers.threads} threads have ended by themselves.", None
+            return f"{condition.dead} of {self._workers.threads} threads have died.", None
         if condition.oldest_seconds > self._limit:
             what = "run" if condition.thread is not None else "waited"
             return f"A job has {what} for {condition.oldest_seconds:.0f} seconds.", condition.thread

@@ -10,7 +10,7 @@ from training.commands import COMMANDS, CommandError
 
 def argument_parser() -> argparse.ArgumentParser:
     """Of all commands; `command` is the name of the one that was asked for."""
-    parser = argparse.ArgumentParser(prog="python -m training", description="Builds and judges checkpoints.")
+    parser = argparse.ArgumentParser(prog="python -m training", description="Build and evaluate checkpoints.")
     parser.add_argument("--data", type=Path, help="data folder (default: $HANDS_DATA, data/, ../shared/data)")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, command in COMMANDS.items():

@@ -48,9 +48,11 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FIELD=VALUE",
-        help="another value of a field, as TOML has it: seed=14, optimiser.rate=2e-4; may be given again",
+        help="change a field of the recipe, in TOML: seed=14, optimiser.rate=2e-4; repeatable",
     )
-    parser.add_argument("--resume", action="store_true", help="go on from the run's state.pt if it is there")
+    parser.add_argument(
+        "--resume", action="store_true", help="continue from the run's state.pt if there is one"
+    )
     parser.add_argument("--to", type=Path, help="the run's folder (default: runs/<name of the recipe>)")
     parser.add_argument(
         "--weights",
@@ -72,8 +74,7 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
-        help="what the network computes in, instead of the recipe's; weights, losses "
-        "and figures stay in float32",
+        help="precision of the network, instead of the recipe's; weights, losses and figures stay in float32",
     )
     parser.add_argument(
         "--workers", type=_at_least(0), default=0, help="processes that prepare samples (default 0)"
@@ -116,7 +117,7 @@ def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to",
         type=Path,
-        help="checkpoint folder (default: checkpoint/ beside the file; for the default recipes, but with --limit, "
+        help="checkpoint folder (default: checkpoint/ beside the file; for the default recipes without --limit, "
         "service/weights/<task>)",
     )
 
@@ -163,12 +164,12 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibration",
         action="store_true",
-        help="print instead how well scores are calibrated, and the map that the detector's training photos suggest",
+        help="print instead how well scores are calibrated, and a calibration fitted on the training photos",
     )
     parser.add_argument(
         "--write",
         action="store_true",
-        help="with --calibration: store the map of the hand score in the pose checkpoint's card",
+        help="with --calibration: store the calibration of the hand score in the pose checkpoint's card",
     )
     parser.add_argument(
         "--plot", type=Path, metavar="FILE.png", help="with --calibration: draw it, of the first set"
@@ -342,7 +343,7 @@ def _label(options: argparse.Namespace) -> None:
 
 COMMANDS: dict[str, Command] = {
     "fetch": Command("Download a public data set.", _fetch_arguments, _fetch),
-    "train": Command("Train one network by a recipe.", _train_arguments, _train),
+    "train": Command("Train one network from a recipe.", _train_arguments, _train),
     "export": Command("Write a run's weights as a checkpoint folder.", _export_arguments, _export),
     "evaluate": Command("Print what a pair measures on labelled photos.", _evaluate_arguments, _evaluate),
     "report": Command("Write curves, tables and samples of runs as a web page.", _report_arguments, _report),

@@ -274,9 +274,9 @@ stream.addEventListener("state", ({ detail: { state, reason, retryInMs } }) => {
   if (!live.running) return;
   const because = reason && ` ${reason.replace(/[.]?$/, ".")}`;
   if (state === "open") stage.notice("");
-  if (state === "refused") stage.notice(`The service will not take this stream.${because}`, true);
+  if (state === "refused") stage.notice(`The service refused this stream.${because}`, true);
   if (state === "waiting") {
-    stage.notice(`The service is away.${because} Trying again in ${Math.ceil(retryInMs / 1000)} s.`, true);
+    stage.notice(`Not connected to the service.${because} Trying again in ${Math.ceil(retryInMs / 1000)} s.`, true);
   }
   if (state === "waiting" || state === "refused") {
     stage.film("away");

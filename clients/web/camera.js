@@ -2,9 +2,9 @@
 
 const WORDS = {
   insecure:
-    "Browsers give the camera only to pages opened over https or on localhost. Photos and videos work all the same.",
+    "Browsers allow the camera only on pages opened over https or on localhost. Photos and videos still work.",
   refused:
-    "The camera was refused. Allow it for this page, at the sign in the address bar or in the settings; then try again.",
+    "Camera access was denied. Allow it in the address bar or in the browser's settings, then try again.",
   missing: "No camera was found. Plug one in and try again, or use a video or a photo.",
   busy: "The camera is busy. Another program or tab seems to be using it; close that and try again.",
   gone: "The camera is gone. Was it unplugged?",

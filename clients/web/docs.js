@@ -66,7 +66,7 @@ function operation(path, method, details, origin) {
   );
   if (details.security) {
     const header = make("code", "Authorization: Bearer hp_…");
-    section.append(make("p", ["Where the service has keys: ", header], "hint"));
+    section.append(make("p", ["If the service has keys: ", header], "hint"));
   }
   section.append(make("pre", curl(path, method, details, origin)));
   return section;

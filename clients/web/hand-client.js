@@ -10,14 +10,14 @@ export class HandError extends Error {
 }
 
 const ADVICE = {
-  401: "This service wants a key.",
+  401: "This service needs a key.",
   413: "The photo is too large.",
-  415: "That is not a photo this service reads.",
+  415: "This service does not support that type of file.",
   422: "The photo could not be read.",
   429: "Too many requests.",
   503: "The service is busy.",
 };
-const NO_SERVICE = "What answered is no handpose service.";
+const NO_SERVICE = "The response is not from a handpose service.";
 
 /**
  * Send one photo and get the hands in it: the answer of POST /v1/pose as an object, with the round trip in

@@ -27,7 +27,7 @@ export function connectIntake({ area, take, refuse }) {
     area.classList.remove("over");
     const [dropped] = event.dataTransfer.files;
     if (dropped) take(dropped);
-    else refuse("That was no file. Save the picture first, then drop the file.");
+    else refuse("That was not a file. Save the picture first, then drop the file.");
   });
   addEventListener("paste", (event) => {
     const pasted = [...event.clipboardData.files].find((file) => file.type.startsWith("image/"));

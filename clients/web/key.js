@@ -33,7 +33,7 @@ export function askForKey() {
 
 function ask() {
   const [dialog, form, input, keep] = ["key-dialog", "key-form", "key", "keep-key"].map(element);
-  element("key-reason").textContent = key ? "It does not know the last one." : "Whoever runs it can give you one.";
+  element("key-reason").textContent = key ? "It does not recognise the last one." : "Ask the operator of the service for one.";
   input.value = "";
   keep.checked = kept() !== "";
   dialog.returnValue = "";

@@ -23,9 +23,9 @@ SUBPROTOCOL = "handpose"
 KEY_SUBPROTOCOL = "handpose.key."
 
 NO_ACCESS = {
-    401: "No key, or an unknown one, where the service wants one.",
+    401: "The key is missing or unknown.",
     403: "The key lacks the scope, or the page's origin is not allowed.",
-    429: "More than the rate allows; Retry-After says when to come back.",
+    429: "More than the rate limit allows; Retry-After says when to try again.",
 }
 log = logging.getLogger("service")
 
@@ -63,7 +63,8 @@ class Access:
         if connection.scope.get("method") != "GET" and not self.welcomes(connection):
             origin = connection.headers["origin"][:100]
             raise Problem(
-                403, f"Pages of {origin} may not use this service: HANDPOSE_ALLOWED_ORIGINS lacks them."
+                403,
+                f"Pages of {origin} may not use this service: HANDPOSE_ALLOWED_ORIGINS does not list them.",
             )
         caller = self._identify(connection, scope)
         self.charge(caller, cost)
@@ -106,7 +107,7 @@ class Access:
             raise Problem(403, detail, headers={"WWW-Authenticate": challenge})
         self.charge(address, 1)  # guessing has its price
         if presented is None:
-            detail = "No key was sent; it goes into the header Authorization: Bearer hp_…"
+            detail = "No key was sent. Send it in the header Authorization: Bearer hp_…"
             raise Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
         log.warning("unknown key from %s", address)
         challenge = 'Bearer error="invalid_token"'

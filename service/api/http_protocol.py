@@ -129,7 +129,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         self.progress = True  # nothing more will be parsed
-        self._refuse(MALFORMED, Problem(400, "This is no request of HTTP/1.1."))
+        self._refuse(MALFORMED, Problem(400, "This is not valid HTTP/1.1."))
 
     def finish(self) -> None:
         """Close behind an answer. While more comes from the client, that is read and dropped: closed over it, the
@@ -218,7 +218,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         seconds = self.places.head_seconds
-        slow = Problem(408, f"The head of the request was not whole within {seconds:g} seconds.")
+        slow = Problem(408, f"The head of the request was not complete within {seconds:g} seconds.")
         if self.ended:
             self.transport.close()
         elif self.refusal is not None:  # counted when it came
@@ -227,7 +227,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(TOO_SLOW, slow)
 
     def _refuse_head(self) -> None:
-        lines = f"{_MAX_FIELDS} fields of {_MAX_LINE_BYTES} bytes each, its address as many"
+        lines = f"{_MAX_FIELDS} fields; the URL and each field may have {_MAX_LINE_BYTES} bytes"
         self._refuse(
             TOO_LARGE, Problem(431, f"The head of a request may have {_MAX_HEAD_BYTES} bytes and {lines}.")
         )

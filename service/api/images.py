@@ -108,7 +108,7 @@ def decode(data: bytes, limits: Limits, *, whole: bool = False) -> Decoded:
         raise Problem(
             413,
             f"The picture has {header.width} × {header.height} = {pixels / 1e6:.1f} million pixels; "
-            f"at most {limits.pixels / 1e6:g} million are taken.",
+            f"at most {limits.pixels / 1e6:g} million are accepted.",
         )
     factor = 1 if whole else reduction(header, limits.decode_side)
     with alone(pixels if header.progressive else pixels // factor**2):

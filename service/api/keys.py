@@ -49,14 +49,14 @@ class Keyring:
     """The keys of a service."""
 
     def __init__(self, keys: Sequence[Key] = ()) -> None:
-        """Raises KeysError for a name or key that is there twice, and for more than 1000."""
+        """Raises KeysError for a name or key that appears twice, and for more than 1000."""
         if len(keys) > _MAX_KEYS:
             raise KeysError(f"there are {len(keys)} keys, at most {_MAX_KEYS} are read")
         names, digests = set[str](), set[bytes]()
         for key in keys:
             if key.name in names or key.digest in digests:
                 what = "name" if key.name in names else "key"
-                raise KeysError(f"the {what} of {key.name} is there twice")
+                raise KeysError(f"the {what} of {key.name} appears twice")
             names.add(key.name)
             digests.add(key.digest)
         self.keys = tuple(keys)
@@ -126,7 +126,7 @@ def parse(records: Iterable[str], source: str) -> list[Key]:
 def _parse(record: str) -> Key:
     parts = record.split(":")
     if _KEY.search(record):
-        raise KeysError(f"that is a key itself, only its hash may stand here: {_RECORD}")
+        raise KeysError(f"that is a key itself, only its hash belongs here: {_RECORD}")
     if len(parts) != 3 or not _HASH.fullmatch(parts[2].lower()):
         raise KeysError(f"a key looks like {_RECORD}")
     name, scopes, digest = parts

@@ -82,7 +82,7 @@ def _models(pipeline: Pipeline) -> Response:
             | _NOT_WARM
             | {
                 409: "A reload is running already.",
-                422: "The new models cannot be used; the old ones go on.",
+                422: "The new models cannot be used; the old ones stay in use.",
             }
         ),
     },
@@ -97,7 +97,7 @@ async def reload(service: ServiceDependency) -> Response:
     except ReloadRunningError:
         raise Problem(409, "A reload is running already; ask again when it has ended.") from None
     except (CheckpointError, EngineError) as error:
-        raise Problem(422, f"The new models cannot be used, the old ones go on: {error}") from None
+        raise Problem(422, f"The new models cannot be used, the old ones stay in use: {error}") from None
     return _models(pipeline)
 
 

@@ -45,11 +45,11 @@ _REQUEST_BODY = {
 # What any request with pictures may be answered.
 PROBLEMS = {
     **NO_ACCESS,
-    408: "The body did not come in time.",
+    408: "The body did not arrive in time.",
     413: "Too many bytes, pixels or pictures.",
-    415: "Not an image type that is read.",
+    415: "Not a supported image type.",
     422: "The image cannot be decoded, or a parameter is wrong.",
-    503: "The queue is full or the models are not warm; Retry-After says when to come back.",
+    503: "The queue is full or the models are not warm; Retry-After says when to try again.",
 }
 
 
@@ -64,7 +64,7 @@ PROBLEMS = {
             "model": PoseAnswer,
             "content": dict.fromkeys(OFFERED[1:], _BINARY),
         },
-        **problems.responses({406: "None of JSON, PNG and JPEG is accepted."} | PROBLEMS),
+        **problems.responses({406: "Accept allows neither JSON nor PNG nor JPEG."} | PROBLEMS),
     },
     openapi_extra={"requestBody": _REQUEST_BODY},
 )
@@ -143,4 +143,4 @@ def answer(found: Analysis, timing_ms: Mapping[str, float], pipeline: Pipeline) 
 def queue_full(service: Service) -> Problem:
     """The refusal of what there is no room for; it is counted."""
     service.metrics.reject(QUEUE_FULL)
-    return Problem(503, "Too many pictures wait already.", headers={"Retry-After": "1"})
+    return Problem(503, "Too many pictures are waiting already.", headers={"Retry-After": "1"})

@@ -72,7 +72,7 @@ class _ProxyHeaders(ProxyHeadersMiddleware):
             peer = scope["client"][0] if scope.get("client") else ""
             if peer not in self.trusted_hosts:
                 self._told = True
-                told = "X-Forwarded-For from %s is ignored; a proxy of yours belongs into HANDPOSE_TRUSTED_PROXIES"
+                told = "X-Forwarded-For from %s is ignored; if it is your proxy, add it to HANDPOSE_TRUSTED_PROXIES"
                 log.warning(told, peer)
         await super().__call__(scope, receive, send)
 

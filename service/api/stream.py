@@ -94,9 +94,7 @@ async def stream(websocket: WebSocket) -> None:
 @router.get("/v1/stream", include_in_schema=False)
 async def no_handshake() -> None:
     """What comes as plain HTTP, mostly through a proxy that has dropped the wish for a WebSocket."""
-    detail = (
-        "This is a WebSocket, and no handshake came. A proxy in front has to pass Upgrade and Connection on."
-    )
+    detail = "This is a WebSocket, and no handshake was sent. A proxy in front must pass on Upgrade and Connection."
     raise Problem(426, detail, headers={"Upgrade": "websocket", "Connection": "Upgrade"})
 
 
@@ -193,7 +191,7 @@ class _Connection:
     def _take(self, data: bytes) -> None:
         limit = self._service.settings.stream_max_bytes
         if len(data) > limit:
-            raise _EndError(TOO_BIG, f"A message may have {limit} bytes, this one has {len(data)}.")
+            raise _EndError(TOO_BIG, f"A message may have at most {limit} bytes; this one has {len(data)}.")
         self._service.streams.received()
         with self._exchange:
             if self._waiting is not None:

@@ -18,7 +18,7 @@ from service.inference.tracking import TrackedHand, TrackingOptions
 class StreamQuery(PoseQuery):
     """What can be asked for in the query, and in a `configure` message at any time after."""
 
-    smoothing: bool = Field(default=True, description="Take the tremble out of keypoints and boxes.")
+    smoothing: bool = Field(default=True, description="Smooth keypoints and boxes over time.")
 
     def options(self) -> TrackingOptions:
         """The same, as the core has it."""

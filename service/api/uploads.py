@@ -114,7 +114,7 @@ async def _limited(request: Request, limits: UploadLimits) -> AsyncIterator[byte
             async with asyncio.timeout_at(deadline):
                 chunk = await anext(chunks, None)
         except TimeoutError:
-            detail = f"The body was not whole within {limits.seconds:g} seconds."
+            detail = f"The body was not complete within {limits.seconds:g} seconds."
             raise Problem(408, detail, headers={"Connection": "close"}) from None
         if chunk is None:
             return
@@ -211,7 +211,7 @@ class _Form:
         if len(self._parts) == most:
             if wanted == FIELD:
                 raise Problem(422, f"The multipart form has more than one field {FIELD}; send one image.")
-            raise Problem(413, f"A batch may have {most} pictures here, this one has more.")
+            raise Problem(413, f"A batch may have at most {most} pictures; this one has more.")
         file = options.get(b"filename", b"").decode("utf-8", "replace")[:_MAX_NAME]
         self._parts.append(Part(file or None))
 

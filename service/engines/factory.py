@@ -82,7 +82,7 @@ def _calibration(detector: Checkpoint, pose: Checkpoint) -> Calibration:
     if fitted is None or fitted.detector != detector.identity:
         fitted_with = "" if fitted is None else f", but with {fitted.detector}"
         log.warning(
-            "scores of hands are no probabilities: %s was not calibrated with %s%s",
+            "scores of hands are not probabilities: %s was not calibrated with %s%s",
             pose.identity,
             detector.identity,
             fitted_with,

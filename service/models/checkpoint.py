@@ -137,7 +137,7 @@ class Checkpoint:
         try:
             card = Card.model_validate_json(path.read_bytes())
         except FileNotFoundError:
-            raise CheckpointError(f"{folder} is no checkpoint: it has no {CARD}") from None
+            raise CheckpointError(f"{folder} is not a checkpoint: it has no {CARD}") from None
         except OSError as error:
             raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
         except ValidationError as error:

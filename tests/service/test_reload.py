@@ -27,7 +27,7 @@ def test_models_that_cannot_be_read_are_not_used(tmp_path: Path, caplog: pytest.
     with pytest.raises(CheckpointError, match=r"card\.json"):
         asyncio.run(Reloader(lambda: load_pipeline(settings), used.append).reload())
     assert used == []
-    assert "the old models go on" in caplog.text
+    assert "the old models stay in use" in caplog.text
     assert str(tmp_path) in caplog.text
 
 

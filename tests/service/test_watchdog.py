@@ -62,7 +62,7 @@ def test_a_dead_thread_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     workers = Workers(2, 1)
     thread = asyncio.run(workers.run(threading.current_thread)).result
     monkeypatch.setattr(thread, "is_alive", lambda: False)
-    assert Watchdog(workers, 30).problem() == "1 of 2 threads have ended by themselves."
+    assert Watchdog(workers, 30).problem() == "1 of 2 threads have died."
     monkeypatch.undo()
     workers.close()
 
@@ -109,7 +109,7 @@ def test_a_loop_that_does_not_turn_ends_the_process_if_so_asked(caplog: pytest.L
 
     asyncio.run(scenario())
     assert codes == [EXIT_CODE]
-    assert "The event loop has not turned" in caplog.text
+    assert "The event loop has been blocked" in caplog.text
     assert "ended.wait(10)" in caplog.records[0].stack  # where it hangs
 
 

@@ -210,7 +210,7 @@ def test_it_goes_on_when_the_service_comes_back(
     watched.wait_for_state("live")
     running.stop()
     watched.wait_for_state("away")
-    assert "The service is away" in page.inner_text("#notice")
+    assert "Not connected to the service" in page.inner_text("#notice")
     assert not page.is_visible("#canvas"), "an old skeleton stays on the moving picture"
     assert page.is_visible("#video")
     watched.drawn()

@@ -114,7 +114,7 @@ def test_a_photo_that_fails_leaves_nothing_of_the_one_before(
     drop(page, "photo.jpg", "image/jpeg", shipped_photos[0].path.read_bytes())
     check_photo(watched, shipped_photos[0])
     drop(page, "notes.txt", "text/plain", b"these are no pixels")
-    page.wait_for_selector("#error:has-text('not a photo this service reads')")
+    page.wait_for_selector("#error:has-text('does not support that type')")
     assert page.locator(".hand").count() == 0
     assert not page.is_visible("#json-view")
     assert page.inner_text("#timing") == ""
@@ -215,7 +215,7 @@ def test_what_cannot_be_read_is_said(visit: Callable[..., Watched], browser: Bro
     watched.allowed = ("status of 415",)  # what a browser logs of the answer
     page = watched.page
     drop(page, "notes.txt", "text/plain", b"these are no pixels")
-    page.wait_for_selector("#error:has-text('not a photo this service reads')")
+    page.wait_for_selector("#error:has-text('does not support that type')")
     assert page.is_visible("#begin")
     drop(page, "film.mp4", "video/mp4", b"and this is no film")
     page.wait_for_selector("#error:has-text('cannot play that video')")

@@ -76,7 +76,7 @@ def test_it_asks_for_the_key_and_keeps_it_only_when_told_to(
     enter(page, "no key at all")
     assert page.is_visible("#key-dialog"), "what cannot be a key is not sent"
     enter(page, WRONG)
-    page.wait_for_selector("#key-reason:has-text('does not know the last one')")
+    page.wait_for_selector("#key-reason:has-text('does not recognise the last one')")
     enter(page, f" {key} ")
     watched.wait_for_state("photo")
     assert kept(page) == []

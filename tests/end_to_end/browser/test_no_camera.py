@@ -25,7 +25,7 @@ def test_it_says_that_the_camera_was_refused(
     launch: Callable[..., Browser], visit: Callable[..., Watched]
 ) -> None:
     watched = visit(launch(FAKE_DEVICE, f"{ALLOW}=deny"))
-    assert "refused" in refused(watched)
+    assert "denied" in refused(watched)
     assert watched.page.is_visible("#error button:has-text('Try again')")
 
 

@@ -47,8 +47,8 @@ def test_pictures_that_were_overtaken_are_let_go(run: Callable[[str], Any]) -> N
 @pytest.mark.parametrize(
     ("answer", "status", "message"),
     [
-        ('new Response("<h1>Welcome</h1>")', 200, "What answered is no handpose service."),
-        ("Response.json(null)", 200, "What answered is no handpose service."),
+        ('new Response("<h1>Welcome</h1>")', 200, "The response is not from a handpose service."),
+        ("Response.json(null)", 200, "The response is not from a handpose service."),
         (
             "new Response(new ReadableStream({ start: (it) => it.error(new TypeError()) }))",
             0,

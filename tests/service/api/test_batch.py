@@ -103,7 +103,7 @@ def test_a_limit_on_pictures(make_client: Make, photos: list[bytes]) -> None:
     assert post(client, *photos[:2]).status_code == 200
     response = post(client, *photos)
     assert response.status_code == 413
-    assert "may have 2 pictures" in response.json()["detail"]
+    assert "may have at most 2 pictures" in response.json()["detail"]
     assert post(make_client(queue_size=1), *photos).status_code == 413, "so many could never wait at once"
 
 

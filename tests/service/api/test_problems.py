@@ -17,7 +17,7 @@ from tests.service.api.asgi_socket import Socket
         ("GET", "/nothing", 404, "/nothing"),
         ("POST", "/v1/poze", 404, "/v1/poze"),
         ("GET", "/v1/pose", 405, "POST"),
-        ("GET", "/v1/stream", 426, "A proxy in front has to pass Upgrade and Connection on"),
+        ("GET", "/v1/stream", 426, "A proxy in front must pass on Upgrade and Connection"),
         ("DELETE", "/healthz", 405, "GET"),
     ],
 )

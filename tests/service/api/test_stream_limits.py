@@ -46,7 +46,7 @@ def test_a_message_over_the_limit_ends_the_stream(play: Callable) -> None:
     async def scenario(app: FastAPI) -> None:
         socket = Socket(app)
         socket.send(bytes(5000))
-        assert await socket.closed() == (1009, "A message may have 4096 bytes, this one has 5000.")
+        assert await socket.closed() == (1009, "A message may have at most 4096 bytes; this one has 5000.")
 
     play(scenario, stream_max_bytes=4096)
 

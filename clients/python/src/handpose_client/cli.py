@@ -74,7 +74,7 @@ def _stream(words: list[str]) -> int:
     parser.add_argument(
         "--draw", metavar="OUT", help="write the video with the hands drawn: .mp4, .mov, .mkv or .avi"
     )
-    parser.add_argument("--no-smoothing", action="store_true", help="do not steady the keypoints over time")
+    parser.add_argument("--no-smoothing", action="store_true", help="do not smooth the keypoints over time")
     parser.add_argument(
         "--reconnect",
         type=_number(float, 0, 86400),
@@ -98,9 +98,11 @@ def _parser(program: str, description: str, usage: str | None = None) -> argpars
     )
     url = os.environ.get("HAND_POSE_URL") or DEFAULT_URL
     parser.add_argument("--version", action="version", version=f"hand-pose {__version__}")
-    parser.add_argument("--url", default=url, help="where the service is (%(default)s)")
+    parser.add_argument("--url", default=url, help="address of the service (%(default)s)")
     parser.add_argument(
-        "--api-key", default=os.environ.get("HAND_POSE_API_KEY") or None, help="the key it wants"
+        "--api-key",
+        default=os.environ.get("HAND_POSE_API_KEY") or None,
+        help="API key of the service (default: $HAND_POSE_API_KEY)",
     )
     parser.add_argument("--json", action="store_true", help="one line of JSON for each picture")
     parser.add_argument(
