@@ -17,6 +17,7 @@ from training.evaluate import known_keypoints
 _MOST_OVERLAP = 0.3  # of the smaller box, between two hands
 _FOREARM = (0.2, 1.4)  # how much of the forearm comes along, in palms
 _EDGE = (0.4, 3.0)  # spread of the blur between hand and place, in pixels
+_MOST_EDGE = 0.1  # of a palm, or tiny hands would be nothing but edge
 _TURN = 0.5  # spread of the angles in radians
 
 
@@ -73,7 +74,10 @@ def _hand_mask(points: NDArray[np.float64], size: int, rng: np.random.Generator)
     for start, end, half in (*lines, (points[0], elbow, WRIST)):
         ends = [tuple(int(v) for v in point.round()) for point in (start, end)]
         cv2.line(mask, ends[0], ends[1], 1.0, max(1, round(2 * half * palm)), cv2.LINE_AA)
-    blurred = cv2.GaussianBlur(mask, (0, 0), rng.uniform(*_EDGE))
+    sharpest, softest = _EDGE
+    blurred = cv2.GaussianBlur(
+        mask, (0, 0), rng.uniform(sharpest, max(sharpest, min(softest, _MOST_EDGE * palm)))
+    )
     return np.asarray(blurred, np.float32)
 
 

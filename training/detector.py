@@ -47,6 +47,8 @@ _SPREAD = 0.54 / 6
 # Of the pictures with pasted hands: how many are in front of a place without a hand, and how many of the first shapes
 # are filled with something else.
 _FREE, _SHAPES = 0.4, 0.35
+# In pixels, the smallest of them: photos mostly show hands near by, and far ones of rendered people are not enough.
+_TINY = 12
 # In pictures that are not fully labelled, a detection above this score is hardly punished.
 _CONFIDENT = 0.5
 _HARDLY = 0.15
@@ -150,7 +152,7 @@ class DetectorTask:
             hands = [hand for hand in picture.hands if can_be_cut_out(hand)]
             if not hands:
                 continue
-            side = _log_uniform(rng, 20, 0.86 * size)
+            side = _log_uniform(rng, _TINY, 0.86 * size)
             cut = cut_out_hand(picture, hands[int(rng.integers(len(hands)))], size, side, rng)
             if not canvas.targets and rng.random() < _SHAPES:
                 paste_shape(canvas, cut, cut_out(self._negative(rng).image, size, rng), rng)

@@ -88,3 +88,10 @@ def test_hands_with_unknown_keypoints_stay_where_they_are() -> None:
     assert can_be_cut_out(HandLabel(box, np.zeros((21, 2), np.float32) + 5, known))
     known[3] = False
     assert not can_be_cut_out(HandLabel(box, np.zeros((21, 2), np.float32) + 5, known))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_tiny_hands_are_more_than_their_edge(seed: int) -> None:
+    picture = photo()
+    cut = cut_out_hand(picture, picture.hands[0], SIZE, 12, np.random.default_rng(seed))
+    assert cut.mask.max() > 0.9
