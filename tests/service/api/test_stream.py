@@ -106,7 +106,7 @@ def test_who_does_not_read_gets_no_more_frames_analysed(
             assert pipeline.pose_engine.batches == before
             assert len(before) <= 2 + 1  # and the warm-up
             socket.reading.set()
-            first, last = await socket.read(), await socket.read()
+            _, last = await socket.read(), await socket.read()
             assert last["frame"] == 219
             assert last["dropped"] == 218  # all but the two
 
