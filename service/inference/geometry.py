@@ -40,6 +40,12 @@ class Pyramid:
         """image: (H, W, 3) uint8 RGB."""
         self._levels = [image]
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the picture in pixels."""
+        height, width = self._levels[0].shape[:2]
+        return width, height
+
     def at(self, shrink: float) -> tuple[Image, int]:
         """The smallest level that need not be enlarged when the picture shrinks by `shrink`, and its factor
         1, 2, 4, …
@@ -84,8 +90,7 @@ def letterbox(pyramid: Pyramid, size: int, multiple: int = STRIDE) -> tuple[Imag
     Returns (H, W, 3) uint8, H and W multiples of `multiple` and at most `size` (itself a multiple), and the way back.
     The picture lies in the middle. A side never falls below one pixel, however narrow the picture.
     """
-    image, _ = pyramid.at(1)
-    height, width = image.shape[:2]
+    width, height = pyramid.size
     scale = size / max(height, width)
     new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
     source, factor = pyramid.at(1 / scale)

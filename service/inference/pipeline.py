@@ -208,7 +208,7 @@ class Pipeline:
         found = self._look(pyramid, usual)
         if closer is None:
             return found
-        longer = max(pyramid.at(1)[0].shape[:2])
+        longer = max(pyramid.size)
         if turn in (None, 0) and closer <= longer and worth_closer_look(found, longer):
             found = _best_of(found + self._look(pyramid, closer))
         if turn in (None, 1) and worth_farther_look(found):
@@ -217,7 +217,7 @@ class Pipeline:
 
     def _look(self, pyramid: Pyramid, size: int) -> list[Detection]:
         """size: the longer side of the picture that the detector gets."""
-        height, width = pyramid.at(1)[0].shape[:2]
+        width, height = pyramid.size
         fitted, placing = letterbox(pyramid, size)
         raw = self._infer("detector", self.detector_engine, fitted[None])  # (1, K, 4), (1, K)
         likely = raw.scores[0] >= self.thresholds.detection
@@ -230,25 +230,16 @@ class Pipeline:
         return _best_of(found)
 
     def _pose(self, pyramid: Pyramid, detections: Sequence[Detection]) -> list[Hand]:
-        size = self.pose_engine.input_size
-        hands = self._ask(pyramid, detections, [Crop.around(d.box, size) for d in detections])
-        return self._closer(pyramid, hands, detections)
-
-    def _closer(self, pyramid: Pyramid, hands: list[Hand], detections: Sequence[Detection]) -> list[Hand]:
-        """The same hands; those found in boxes far too large for them as crops around their keypoints show them, where
-        that is not less like a hand.
+        """What the detections show; those whose boxes prove far too large are looked at once more, closer, and so told
+        where that is not less like a hand.
         """
-        height, width = pyramid.at(1)[0].shape[:2]
-        loose = [
-            i for i, h in enumerate(hands) if h.presence >= _HARDLY_A_HAND and too_large(h.box, h.keypoints)
-        ]
-        boxes = {i: box for i in loose if (box := hand_box(hands[i].keypoints, width, height)) is not None}
-        if not boxes:
-            return hands
-        crops = [Crop.around(box, self.pose_engine.input_size) for box in boxes.values()]
-        closer = self._ask(pyramid, [Detection(box, detections[i].score) for i, box in boxes.items()], crops)
-        hands = list(hands)
-        for i, hand in zip(boxes, closer, strict=True):
+        hands = self._ask_around(pyramid, detections)
+        closer: dict[int, Detection] = {}
+        for i, (hand, detection) in enumerate(zip(hands, detections, strict=True)):
+            loose = hand.presence >= _HARDLY_A_HAND and too_large(hand.box, hand.keypoints)
+            if loose and (box := hand_box(hand.keypoints, *pyramid.size)) is not None:
+                closer[i] = Detection(box, detection.score)
+        for i, hand in zip(closer, self._ask_around(pyramid, list(closer.values())), strict=True):
             if hand.presence >= hands[i].presence:
                 hands[i] = hand
         return hands
@@ -273,6 +264,11 @@ class Pipeline:
     def _is_doubtful(self, hand: Hand) -> bool:
         sure = hand.presence * float(hand.keypoint_scores.mean())
         return hand.presence >= _HARDLY_A_HAND and sure < self.thresholds.doubtful
+
+    def _ask_around(self, pyramid: Pyramid, detections: Sequence[Detection]) -> list[Hand]:
+        """What the pose model sees around the detections' boxes."""
+        crops = [Crop.around(detection.box, self.pose_engine.input_size) for detection in detections]
+        return self._ask(pyramid, detections, crops)
 
     def _ask(self, pyramid: Pyramid, detections: Sequence[Detection], crops: Sequence[Crop]) -> list[Hand]:
         """What the pose model sees in the crops, one for each detection."""
