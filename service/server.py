@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -27,7 +27,24 @@ from service.reload import ReloadRunningError
 
 log = logging.getLogger("service")
 
+_Handler = Callable[[int, FrameType | None], None]
+
+_STOP_SIGNALS = [signal.Signals(told) for told in HANDLED_SIGNALS]
 _RELOAD_SIGNAL: signal.Signals | None = getattr(signal, "SIGHUP", None)  # not on Windows
+
+
+@contextmanager
+def _handling(handlers: Mapping[signal.Signals, _Handler]) -> Iterator[bool]:
+    """Signals are handled so, and at the end as before. Tells whether: only the main thread may."""
+    if threading.current_thread() is not threading.main_thread():
+        yield False
+        return
+    before = {told: signal.signal(told, handler) for told, handler in handlers.items()}
+    try:
+        yield True
+    finally:
+        for told, handler in before.items():
+            signal.signal(told, handler)
 
 
 @contextmanager
@@ -36,17 +53,10 @@ def stoppable() -> Iterator[None]:
     process of a container the system would not even pass them on without a handler. SIGHUP, which would end it, waits
     for the server.
     """
-    if threading.current_thread() is not threading.main_thread():
+    with _handling(dict.fromkeys(_STOP_SIGNALS, lambda *_: sys.exit(0))) as ours:
+        if ours and _RELOAD_SIGNAL is not None:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {_RELOAD_SIGNAL})
         yield
-        return
-    if _RELOAD_SIGNAL is not None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {_RELOAD_SIGNAL})
-    handlers = {signal.Signals(told): signal.signal(told, lambda *_: sys.exit(0)) for told in HANDLED_SIGNALS}
-    try:
-        yield
-    finally:
-        for told, handler in handlers.items():
-            signal.signal(told, handler)
 
 
 class Server(uvicorn.Server):
@@ -64,18 +74,13 @@ class Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Ours instead of uvicorn's, which raises each signal anew at the end: told to stop, we end with 0."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        handlers = {signal.Signals(told): signal.signal(told, self.handle_exit) for told in HANDLED_SIGNALS}
+        handlers: dict[signal.Signals, _Handler] = dict.fromkeys(_STOP_SIGNALS, self.handle_exit)
         if _RELOAD_SIGNAL is not None:
-            handlers[_RELOAD_SIGNAL] = signal.signal(_RELOAD_SIGNAL, self._handle_hangup)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {_RELOAD_SIGNAL})  # one that waits comes now
-        try:
+            handlers[_RELOAD_SIGNAL] = self._handle_hangup
+        with _handling(handlers) as ours:
+            if ours and _RELOAD_SIGNAL is not None:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {_RELOAD_SIGNAL})  # one that waits comes now
             yield
-        finally:
-            for told, handler in handlers.items():
-                signal.signal(told, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop; the second time at once."""
