@@ -74,10 +74,8 @@ def _hand_mask(points: NDArray[np.float64], size: int, rng: np.random.Generator)
     for start, end, half in (*lines, (points[0], elbow, WRIST)):
         ends = [tuple(int(v) for v in point.round()) for point in (start, end)]
         cv2.line(mask, ends[0], ends[1], 1.0, max(1, round(2 * half * palm)), cv2.LINE_AA)
-    sharpest, softest = _EDGE
-    blurred = cv2.GaussianBlur(
-        mask, (0, 0), rng.uniform(sharpest, max(sharpest, min(softest, _MOST_EDGE * palm)))
-    )
+    softest = float(np.clip(_MOST_EDGE * palm, *_EDGE))
+    blurred = cv2.GaussianBlur(mask, (0, 0), rng.uniform(_EDGE[0], softest))
     return np.asarray(blurred, np.float32)
 
 

@@ -191,9 +191,8 @@ class HttpProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         async def run(scope: Any, receive: Any, send: Any) -> None:
             async def answer(message: Any) -> None:
-                if self.places.draining():
-                    cycle.keep_alive = False
-                if cycle.waiting_for_100_continue:  # the body will not come, where the next request would
+                # A body that was not asked for will not come, where the next request would.
+                if cycle.waiting_for_100_continue or self.places.draining():
                     cycle.keep_alive = False
                 await send(message)
 
