@@ -136,8 +136,12 @@ def rendered_windows(
             raise RuntimeError(f"the processes that render into {pool.path} ended early")
         time.sleep(_WAIT)
     taken = pool.filled()
-    windows = _from_pool(pool, np.flatnonzero(taken), device, threads)
-    growing = GrowingWindows(windows, len(pool), device)
+    there = np.flatnonzero(taken)
+    # Part by part: all at once would need room for them twice more.
+    first, *others = (there[i : i + _AT_ONCE] for i in range(0, len(there), _AT_ONCE))
+    growing = GrowingWindows(_from_pool(pool, first, device, threads), len(pool), device)
+    for numbers in others:
+        growing.add(_from_pool(pool, numbers, device, threads))
     if not taken.all():
         threading.Thread(target=_follow, args=(pool, crew, taken, growing, device), daemon=True).start()
     return growing

@@ -91,6 +91,15 @@ def test_a_pool_that_is_being_filled_is_waited_for_and_followed(tmp_path: Path) 
     assert {picture.tobytes() for picture in shown} == wanted
 
 
+def test_a_full_pool_is_taken_in_part_by_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hands, "_AT_ONCE", 4)
+    pool = pool_at(tmp_path / "pool")
+    pictures = np.stack([pool[i].image for i in range(6)])
+    windows = rendered_windows(pool, [], 2, CPU, threads=1)
+    assert len(windows) == 6
+    assert np.array_equal(windows[torch.arange(6)].images.numpy(), pictures)
+
+
 def test_processes_fill_a_pool_beside_this_one(tmp_path: Path) -> None:
     pool = pool_at(tmp_path / "pool")
     pool[0]
