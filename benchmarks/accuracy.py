@@ -22,7 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from accuracy_figures import Figures, FoundHand, Judged, box_around, judge
-from accuracy_sets import PictureSet, empty_sets, photo_sets, slice_sets
+from accuracy_sets import PictureSet, damaged_sets, empty_sets, photo_sets, slice_sets
 from accuracy_sheet import Example, write_sheet
 from mediapipe_hands import MediaPipe, environment
 from numpy.typing import NDArray
@@ -67,6 +67,7 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--slices", action="store_true", help="rendered hold-outs too")
+    parser.add_argument("--damaged", action="store_true", help="photos of bad cameras and links too")
     parser.add_argument("--only", nargs="+", metavar="SET", help="these sets alone, by name")
     parser.add_argument("--count", type=int, default=120, help="pictures of each slice (default 120)")
     parser.add_argument("--detector", type=Path, default=DEFAULT_DETECTOR, help="checkpoint folder")
@@ -86,14 +87,18 @@ def arguments() -> argparse.Namespace:
 
 def chosen(data: Path, options: argparse.Namespace) -> list[PictureSet]:
     """The sets that were asked for. Exits when one is unknown."""
-    photos = photo_sets(data) + empty_sets(data)
-    names = options.only or [each.name for each in photos] + (list(SLICES) if options.slices else [])
-    known = [*(each.name for each in photos), *SLICES]
+    photos, damaged = photo_sets(data) + empty_sets(data), damaged_sets(data)
+    names = options.only or [
+        *(each.name for each in photos),
+        *(each.name for each in damaged if options.damaged),
+        *(name for name in SLICES if options.slices),
+    ]
+    known = [*(each.name for each in photos + damaged), *SLICES]
     if unknown := [name for name in names if name not in known]:
         raise SystemExit(f"no set {', '.join(unknown)}; there are {', '.join(known)}")
     wanted = [name for name in SLICES if name in names]
     slices = slice_sets(data, options.runs / "slices", options.count, wanted, options.processes)
-    return [each for each in (*photos, *slices) if each.name in names]
+    return [each for each in (*photos, *damaged, *slices) if each.name in names]
 
 
 def ours(pipeline: Pipeline, max_hands: int, min_score: float) -> System:

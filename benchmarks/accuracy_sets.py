@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from accuracy_damage import DAMAGES, Damaged
 
 from training.datasets.coco import CocoHands, read_rgb
 from training.datasets.photos import PhotoFolder, listed_names
@@ -133,6 +134,21 @@ def photo_sets(data: Path) -> list[PictureSet]:
         PictureSet(
             "freihand-close", "`freihand_sample`, close-ups", CloseUps(freihand), padding=PADDING_KEYPOINTS
         ),
+    ]
+
+
+def damaged_sets(data: Path) -> list[PictureSet]:
+    """The photos of `val` with human boxes, each damaged in one way."""
+    photos = HumanBoxes(data / "hands/val.json")
+    return [
+        PictureSet(
+            f"val-{name}",
+            f"`val`, human boxes, {title}",
+            Damaged(photos, damage),
+            keypoints=False,
+            padding=PADDING_HUMAN,
+        )
+        for name, (title, damage) in DAMAGES.items()
     ]
 
 
