@@ -103,13 +103,16 @@ def _leave_at_once(code: int) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket. Raises OSError when the address is taken, unknown or not allowed."""
+    """A bound socket; `::` is every address, those of IPv4 too. Raises OSError when the address is taken, unknown or
+    not allowed.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except UnicodeError:
         raise socket.gaierror(socket.EAI_NONAME, "that is not a valid host name") from None
     family, _, _, _, address = found[0]
-    listener = socket.create_server(address, family=family, backlog=2048)
+    both = address[0] == "::" and socket.has_dualstack_ipv6()
+    listener = socket.create_server(address, family=family, backlog=2048, dualstack_ipv6=both)
     _limit_unread(listener)
     return listener
 

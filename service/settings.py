@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     host: str = Field(
         default="127.0.0.1",
         min_length=1,
-        description="Address to listen on; 0.0.0.0 for all IPv4 addresses, :: for all IPv6 addresses.",
+        description="Address to listen on; 0.0.0.0 for all IPv4 addresses, :: for all IPv6 and IPv4 addresses.",
     )
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     detector: Path = Field(default=DEFAULT_DETECTOR, description="Folder of the detector's checkpoint.")

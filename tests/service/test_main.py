@@ -103,6 +103,14 @@ def test_listening_on_ipv6() -> None:
         pytest.skip(f"IPv6 is switched off: {error}")
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has not both")
+def test_all_addresses_are_those_of_ipv4_too() -> None:
+    with listen("::", 0) as listener:
+        port = listener.getsockname()[1]
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, port), timeout=5).close()
+
+
 def test_a_link_local_address_keeps_its_network_interface(monkeypatch: pytest.MonkeyPatch) -> None:
     address = ("fe80::1", 80, 0, 2)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET6, 0, 0, "", address)])
