@@ -29,6 +29,7 @@
  * @property {number} [min_score] 0 to 1
  * @property {boolean} [mirrored] the frames are mirror images: left and right are swapped in the answers
  * @property {boolean} [smoothing] take the tremble out of keypoints and boxes
+ * @property {number} [frame_rate] of a recording, in frames per second: time is counted by frames then, not by the clock
  *
  * @typedef {{name: string, x: number, y: number, z?: number, score: number}} Keypoint in pixels of the frame, from its top
  *   left; z is the depth relative to the wrist, positive away from the camera

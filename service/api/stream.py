@@ -41,11 +41,14 @@ NORMAL, GOING_AWAY, POLICY, TOO_BIG, INTERNAL, TRY_LATER = 1000, 1001, 1008, 100
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """A binary message. index: counted from 0. arrived: seconds of `time.perf_counter`. options: in force then."""
+    """A binary message. index: counted from 0. arrived: seconds of `time.perf_counter`. moment: when it was taken, in
+    seconds of its own clock. options: in force then.
+    """
 
     index: int
     data: bytes
     arrived: float
+    moment: float
     options: TrackingOptions
 
 
@@ -151,6 +154,7 @@ class _Connection:
         )
         self._trace = service.tracing.parent(websocket.headers) if service.tracing else None
         self._frames = self._dropped = self._told = 0  # frames that came, that gave way, that got a message
+        self._moment = 0.0  # of the frame that came last
         self._waiting: _Frame | None = None
         self._current: int | None = None
         self._exchange = threading.Lock()  # frames are put by the event loop and picked by a worker thread
@@ -193,11 +197,13 @@ class _Connection:
         if len(data) > limit:
             raise _EndError(TOO_BIG, f"A message may have at most {limit} bytes; this one has {len(data)}.")
         self._service.streams.received()
+        arrived, rate = time.perf_counter(), self._query.frame_rate
+        self._moment = max(self._moment, arrived) if rate is None else self._moment + 1 / rate
         with self._exchange:
             if self._waiting is not None:
                 self._dropped += 1
                 self._service.streams.dropped()
-            self._waiting = _Frame(self._frames, data, time.perf_counter(), self._query.options())
+            self._waiting = _Frame(self._frames, data, arrived, self._moment, self._query.options())
         self._frames += 1
         self._arrival.set()
 
@@ -262,7 +268,7 @@ class _Connection:
         picture = decode(frame.data, self._service.limits)
         decoded = time.perf_counter()
         self._tracker.options = frame.options
-        found = self._tracker.update(picture.image, frame.arrived)
+        found = self._tracker.update(picture.image, frame.moment)
         hands = [replace(tracked, hand=picture.whole(tracked.hand)) for tracked in found.hands]
         timing_ms = {
             "decode": (decoded - started) * 1e3,

@@ -19,6 +19,13 @@ class StreamQuery(PoseQuery):
     """What can be asked for in the query, and in a `configure` message at any time after."""
 
     smoothing: bool = Field(default=True, description="Smooth keypoints and boxes over time.")
+    frame_rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=1000,
+        allow_inf_nan=False,
+        description="Frames per second of a recording: time is counted by its frames rather than by when they arrive.",
+    )
 
     def options(self) -> TrackingOptions:
         """The same, as the core has it."""
@@ -70,6 +77,7 @@ class ConfiguredMessage(_Message):
     min_score: float
     mirrored: bool
     smoothing: bool
+    frame_rate: float | None
 
 
 def result(

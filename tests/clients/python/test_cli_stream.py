@@ -56,7 +56,12 @@ def test_a_drawing_never_takes_the_place_of_the_video(run: Run, service: Any, cl
 
 def test_the_options_of_a_stream(run: Run, service: Any, follows: None, clip: Path) -> None:
     run("stream", clip, "--no-smoothing", "--max-hands", "1", "--mirrored")
-    assert service.streams[0].query == {"max_hands": "1", "mirrored": "true", "smoothing": "false"}
+    assert service.streams[0].query == {
+        "max_hands": "1",
+        "mirrored": "true",
+        "smoothing": "false",
+        "frame_rate": "10.0",
+    }
 
 
 def test_frames_without_answers_are_in_the_video_all_the_same(

@@ -40,11 +40,17 @@ def test_every_frame_gets_its_result(client: Any, service: Any, echo: Follow) ->
 
 def test_options_and_key_go_along(client: Any, service: Any, echo: Follow) -> None:
     service.follow = echo
-    options = {"max_hands": 1, "min_score": 0.25, "mirrored": True, "smoothing": False}
+    options = {"max_hands": 1, "min_score": 0.25, "mirrored": True, "smoothing": False, "frame_rate": 25}
     client.stream(service.url, frames(1), client={"api_key": "secret"}, **options)
     (seen,) = service.streams
     assert seen.path == "/v1/stream"
-    assert seen.query == {"max_hands": "1", "min_score": "0.25", "mirrored": "true", "smoothing": "false"}
+    assert seen.query == {
+        "max_hands": "1",
+        "min_score": "0.25",
+        "mirrored": "true",
+        "smoothing": "false",
+        "frame_rate": "25",
+    }
     assert seen.headers["authorization"] == "Bearer secret"
     assert "sec-websocket-extensions" not in seen.headers  # no compression
 

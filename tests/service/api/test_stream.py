@@ -3,15 +3,18 @@
 import asyncio
 import re
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
 from fastapi import FastAPI
 
 from service.api.stream_messages import ConfiguredMessage, ErrorMessage, ResultMessage
 from service.inference.pipeline import Pipeline
+from service.inference.tracking import TrackedFrame, Tracker
 from service.settings import Settings
 from tests.service.api.asgi_socket import Socket, connected
 from tests.service.api.gate import Gate
@@ -153,6 +156,37 @@ def test_configure_changes_options_in_the_middle(play: Callable, draw: Callable,
     play(scenario)
 
 
+def test_a_recording_has_its_own_time(
+    play: Callable, frames: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However fast it comes; a camera's is when frames arrive, and the two may follow one another."""
+    moments: list[float] = []
+    update = Tracker.update
+
+    def noted(tracker: Tracker, image: np.ndarray, timestamp: float) -> TrackedFrame:
+        moments.append(timestamp)
+        return update(tracker, image, timestamp)
+
+    monkeypatch.setattr(Tracker, "update", noted)
+
+    async def scenario(app: FastAPI) -> None:
+        async with connected(app, "frame_rate=12.5") as socket:
+            for rate in (12.5, 25, None, 10):
+                socket.send({"type": "configure", "frame_rate": rate})
+                assert ConfiguredMessage.model_validate(await socket.read()).frame_rate == rate
+                for frame in frames[:3]:
+                    socket.send(frame)
+                    await socket.read()
+        steps = np.diff(moments)
+        assert steps[:2] == pytest.approx(0.08)
+        assert steps[2:5] == pytest.approx(0.04)
+        assert moments[6:9] == pytest.approx([time.perf_counter()] * 3, abs=60)
+        assert (steps[5:8] > 0).all()
+        assert steps[8:] == pytest.approx(0.1)
+
+    play(scenario)
+
+
 def test_a_frame_is_analysed_with_the_options_in_force_when_it_came(
     play: Callable, draw: Callable, encode: Callable
 ) -> None:
@@ -214,7 +248,9 @@ def test_a_wrong_text_message_gets_an_error_and_the_stream_goes_on(
     play(scenario)
 
 
-@pytest.mark.parametrize("query", ["max_hands=0", "min_score=high", "mirored=true", "smoothing=perhaps"])
+@pytest.mark.parametrize(
+    "query", ["max_hands=0", "min_score=high", "mirored=true", "smoothing=perhaps", "frame_rate=0"]
+)
 def test_a_wrong_query_is_refused_with_words(play: Callable, query: str) -> None:
     async def scenario(app: FastAPI) -> None:
         socket = Socket(app, query)

@@ -126,6 +126,7 @@ class AsyncHandPose:
         min_score: float | None = None,
         mirrored: bool | None = None,
         smoothing: bool | None = None,
+        frame_rate: float | None = None,
         max_in_flight: int = 2,
         reconnect: float = 0.0,
     ) -> AsyncGenerator[FrameResult[F], None]:
@@ -136,7 +137,7 @@ class AsyncHandPose:
         """
         settings = StreamSettings(
             self._endpoint,
-            Options(max_hands, min_score, mirrored, smoothing),
+            Options(max_hands, min_score, mirrored, smoothing, frame_rate),
             max_in_flight=max_in_flight,
             reconnect=reconnect,
         )

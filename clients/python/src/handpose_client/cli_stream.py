@@ -53,6 +53,7 @@ def follow(client: HandPose, options: argparse.Namespace, tell: Callable[[str], 
             min_score=options.min_score,
             mirrored=options.mirrored,
             smoothing=False if options.no_smoothing else None,
+            frame_rate=None if camera else source.fps,
             max_in_flight=2 if camera else 1,  # of a recording every frame counts
             reconnect=options.reconnect,
         )

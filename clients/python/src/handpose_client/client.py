@@ -158,6 +158,7 @@ class HandPose:
         min_score: float | None = None,
         mirrored: bool | None = None,
         smoothing: bool | None = None,
+        frame_rate: float | None = None,
         max_in_flight: int = 2,
         reconnect: float = 0.0,
     ) -> Generator[FrameResult[F], None, None]:
@@ -167,6 +168,8 @@ class HandPose:
             when there is room for it, so a source that gives its newest frame
             (`handpose_client.video.Camera`) never falls behind.
         smoothing: steady the keypoints over time; the service's default is to do so.
+        frame_rate: frames per second of a recording, so that what is found in it does not depend on how fast it
+            is sent and answered. Without it time is when frames arrive, as a camera's do.
         max_in_flight: frames sent and not answered. With 2 the service always has one to go on with, but
             works on the newest alone: when it falls behind, a frame replaces the one before it. With 1
             every frame is answered, which is what a recording wants.
@@ -180,7 +183,7 @@ class HandPose:
         """
         settings = StreamSettings(
             self._endpoint,
-            Options(max_hands, min_score, mirrored, smoothing),
+            Options(max_hands, min_score, mirrored, smoothing, frame_rate),
             max_in_flight=max_in_flight,
             reconnect=reconnect,
         )

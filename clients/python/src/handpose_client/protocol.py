@@ -46,17 +46,20 @@ class Options:
 
     max_hands: at most this many hands, the best first, 1 to 16 (4). min_score: hands scored below are left
     out (0.5). mirrored: the picture is a mirror image, so swap left and right (false). smoothing: of
-    streams, steady the keypoints over time (true).
+    streams, steady the keypoints over time (true). frame_rate: of a recording, its frames per second, up to 1000
+    (none: time is when frames arrive).
     """
 
     max_hands: int | None = None
     min_score: float | None = None
     mirrored: bool | None = None
     smoothing: bool | None = None
+    frame_rate: float | None = None
 
     def query(self) -> dict[str, str]:
         """As query parameters."""
-        given = {name: getattr(self, name) for name in ("max_hands", "min_score", "mirrored", "smoothing")}
+        names = ("max_hands", "min_score", "mirrored", "smoothing", "frame_rate")
+        given = {name: getattr(self, name) for name in names}
         return {
             name: str(value).lower() if isinstance(value, bool) else str(value)
             for name, value in given.items()

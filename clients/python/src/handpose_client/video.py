@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_USUAL_FPS = 30.0  # for sources that do not say
+_USUAL_FPS, _MOST_FPS = 30.0, 1000.0  # for sources that do not say, or say what cannot be
 _CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 
 
@@ -37,7 +37,8 @@ class _Source:
         self._lock = threading.Lock()  # a stream reads in a thread of its own; `close` must not cut in
         if not capture.isOpened():
             raise VideoError(f"{name} cannot be opened as a video")
-        self.fps: float = capture.get(cv2.CAP_PROP_FPS) or _USUAL_FPS
+        fps = capture.get(cv2.CAP_PROP_FPS)
+        self.fps: float = fps if 0 < fps <= _MOST_FPS else _USUAL_FPS
 
     def _read(self) -> "NDArray[np.uint8] | None":
         with self._lock:
