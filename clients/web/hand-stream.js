@@ -29,7 +29,8 @@
  * @property {number} [min_score] 0 to 1
  * @property {boolean} [mirrored] the frames are mirror images: left and right are swapped in the answers
  * @property {boolean} [smoothing] take the tremble out of keypoints and boxes
- * @property {number} [frame_rate] of a recording, in frames per second: time is counted by frames then, not by the clock
+ * @property {number | null} [frame_rate] of a recording, in frames per second: time is counted by frames then, not by
+ *   the clock; null for the clock again
  *
  * @typedef {{name: string, x: number, y: number, z?: number, score: number}} Keypoint in pixels of the frame, from its top
  *   left; z is the depth relative to the wrist, positive away from the camera
@@ -158,7 +159,9 @@ export class HandStream extends EventTarget {
       this.#changes.clear();
     }
     const url = new URL(this.#url);
-    for (const [name, value] of Object.entries(this.#options)) url.searchParams.set(name, String(value));
+    for (const [name, value] of Object.entries(this.#options)) {
+      if (value != null) url.searchParams.set(name, String(value)); // otherwise as if it had not been named
+    }
     const { key } = this.#settings;
     const socket = (this.#socket = new WebSocket(url, key ? [SUBPROTOCOL, KEY_SUBPROTOCOL + key] : []));
     this.#frames = 0;

@@ -163,6 +163,19 @@ def test_it_comes_back_by_itself_and_counts_frames_from_0_again(run: Callable[[s
     assert urls == [2, '{"type":"configure","max_hands":3}', "ws://example.test/v1/stream?max_hands=3"]
 
 
+def test_an_option_without_a_value_is_not_asked_for(run: Callable[[str], Any]) -> None:
+    """Also one that was taken back while the stream was open, when it comes back."""
+    sent, urls = run("""
+      const stream = opened({ max_hands: undefined, frame_rate: 25 }, { minDelayMs: 10 });
+      stream.configure({ frame_rate: null });
+      sockets[0].say({ type: "configured", frame_rate: null });
+      sockets[0].lose(1006);
+      await pause(60);
+      return [sockets[0].sent, sockets.map(({ url }) => url)];""")
+    assert sent == ['{"type":"configure","frame_rate":null}']
+    assert urls == ["ws://example.test/v1/stream?frame_rate=25", "ws://example.test/v1/stream"]
+
+
 def test_an_option_that_is_refused_is_told_and_forgotten(run: Callable[[str], Any]) -> None:
     sent, problems, lost, after = run("""
       const stream = opened({ max_hands: 4 }, { minDelayMs: 10 });
