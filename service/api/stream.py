@@ -154,7 +154,7 @@ class _Connection:
         )
         self._trace = service.tracing.parent(websocket.headers) if service.tracing else None
         self._frames = self._dropped = self._told = 0  # frames that came, that gave way, that got a message
-        self._moment = 0.0  # of the frame that came last
+        self._arrived = self._moment = time.perf_counter()  # of the frame that came last
         self._waiting: _Frame | None = None
         self._current: int | None = None
         self._exchange = threading.Lock()  # frames are put by the event loop and picked by a worker thread
@@ -198,7 +198,8 @@ class _Connection:
             raise _EndError(TOO_BIG, f"A message may have at most {limit} bytes; this one has {len(data)}.")
         self._service.streams.received()
         arrived, rate = time.perf_counter(), self._query.frame_rate
-        self._moment = max(self._moment, arrived) if rate is None else self._moment + 1 / rate
+        self._moment += arrived - self._arrived if rate is None else 1 / rate
+        self._arrived = arrived
         with self._exchange:
             if self._waiting is not None:
                 self._dropped += 1

@@ -170,6 +170,7 @@ def test_a_recording_has_its_own_time(
     monkeypatch.setattr(Tracker, "update", noted)
 
     async def scenario(app: FastAPI) -> None:
+        started = time.perf_counter()
         async with connected(app, "frame_rate=12.5") as socket:
             for rate in (12.5, 25, None, 10):
                 socket.send({"type": "configure", "frame_rate": rate})
@@ -180,8 +181,8 @@ def test_a_recording_has_its_own_time(
         steps = np.diff(moments)
         assert steps[:2] == pytest.approx(0.08)
         assert steps[2:5] == pytest.approx(0.04)
-        assert moments[6:9] == pytest.approx([time.perf_counter()] * 3, abs=60)
         assert (steps[5:8] > 0).all()
+        assert moments[8] - moments[5] < time.perf_counter() - started
         assert steps[8:] == pytest.approx(0.1)
 
     play(scenario)
