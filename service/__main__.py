@@ -44,8 +44,8 @@ def _serve(words: list[str]) -> int:
     try:
         settings = load(words)
         pipeline = load_pipeline(settings)
-        # Before it listens: models that do not run end the start here. The application does it again in a worker's
-        # thread, since some of what is set up lazily belongs to a thread.
+        # Before it listens: models that do not run end the start here. The application does it again in the workers'
+        # threads, since some of what is set up lazily belongs to a thread.
         warm_up(pipeline)
         app = create_app(settings, pipeline)
     except (SettingsError, CheckpointError, EngineError, TracingError) as error:

@@ -44,7 +44,7 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if service.pipeline is None:
             service.pipeline = await asyncio.to_thread(load_pipeline, settings)
-        await workers.run(partial(warm_up, service.pipeline))
+        await workers.in_every_thread(partial(warm_up, service.pipeline))
         service.use(service.pipeline)
         service.watchdog.start()
         service.ready = True

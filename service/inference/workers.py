@@ -137,6 +137,19 @@ class Workers:
         future.add_done_callback(lambda future: self._done(job, future))
         return await asyncio.wrap_future(future)
 
+    async def in_every_thread(self, work: Callable[[], object]) -> None:
+        """Run a job once in each thread, all at a time, and wait for them; for what a thread sets up lazily.
+
+        Raises what one of them raises.
+        """
+        together = threading.Barrier(self.threads)  # so that none takes two
+
+        def once() -> None:
+            together.wait()
+            work()
+
+        await asyncio.gather(*(self.run(once, reserved=True) for _ in range(self.threads)))
+
     def condition(self) -> Condition:
         """How the threads do now."""
         with self._lock:

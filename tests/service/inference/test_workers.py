@@ -22,6 +22,16 @@ def test_a_job_runs_in_another_thread_and_its_result_comes_back() -> None:
     workers.close()
 
 
+def test_a_job_for_every_thread_runs_once_in_each() -> None:
+    workers = Workers(threads=3, queue_size=0)
+    seen: list[int] = []
+    asyncio.run(workers.in_every_thread(lambda: seen.append(threading.get_ident())))
+    assert len(seen) == len(set(seen)) == 3
+    with pytest.raises(ValueError, match="broken"):
+        asyncio.run(workers.in_every_thread(lambda: int("broken")))
+    workers.close()
+
+
 def test_what_a_job_raises_reaches_the_caller_and_frees_its_place() -> None:
     workers = Workers(1, 0)
 
