@@ -123,12 +123,19 @@ def test_a_photo_answers_the_same_turned_by_its_exif(http: httpx.Client, shipped
 def test_mirroring_the_photo_and_saying_so_keeps_the_handedness(
     http: httpx.Client, shipped_photos: list
 ) -> None:
-    """What the model says of the mirrored picture, `mirrored` turns round."""
-    photo = shipped_photos[0].path.read_bytes()
-    plain = http.post("/v1/pose", files={"image": photo}).json()["hands"][0]
-    told = http.post("/v1/pose?mirrored=true", files={"image": photo}).json()["hands"][0]
-    assert {plain["handedness"]["label"], told["handedness"]["label"]} == {"left", "right"}
-    assert plain["keypoints"] == told["keypoints"]
+    photo = PillowImage.open(shipped_photos[0].path)
+    hands = []
+    for sent, query in (
+        (photo, ""),
+        (photo.transpose(PillowImage.Transpose.FLIP_LEFT_RIGHT), "?mirrored=true"),
+    ):
+        buffer = BytesIO()
+        sent.save(buffer, "PNG")
+        hands.append(http.post(f"/v1/pose{query}", files={"image": buffer.getvalue()}).json()["hands"][0])
+    plain, mirrored = hands
+    assert plain["handedness"]["label"] == mirrored["handedness"]["label"]
+    for here, there in zip(plain["keypoints"], mirrored["keypoints"], strict=True):
+        assert photo.width - there["x"] == pytest.approx(here["x"], abs=0.05 * plain["box"]["width"])
 
 
 @pytest.mark.parametrize("media_type", ["image/png", "image/jpeg"])
