@@ -59,7 +59,7 @@ class Metrics:
         )
         self.rejected = Counter(
             "handpose_rejected",
-            "Requests and streams turned away before any work was done for them.",
+            "Requests and streams turned away before a picture of theirs was looked at.",
             ("reason",),
             registry=registry,
         )

@@ -33,7 +33,7 @@ class Streams:
         gauge.set_function(lambda: self.open)
         self._frames = Counter(
             "handpose_stream_frames",
-            "Frames of streams: answered, dropped for a newer one, or failed.",
+            "Frames of streams: answered, dropped for a newer one, failed, or abandoned when their stream ended.",
             ("outcome",),
             registry=registry,
         )

@@ -75,7 +75,7 @@ class Hand:
     """One hand of a picture.
 
     box: tight around the visible hand, wrist included, forearm not.
-    score: how sure the pipeline is of this hand, in [0, 1]; `Pipeline` says how it is made.
+    score: how sure the pipeline is of this hand, in [0, 1]: `combined_score`, or what `Calibration` makes of it.
     presence: the pose model's own probability that the crop shows a hand.
     handedness: the anatomical hand, as seen in an unmirrored picture.
     handedness_score: the probability of that label, in [0.5, 1].
