@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from service.engines.base import Detections, EngineError, Poses, check_batch, closer_size
+from service.engines.batching import JointBatches
 from service.engines.loaded import LoadedModel
 from service.models.checkpoint import WEIGHTS, Checkpoint
 from service.models.networks import load_network
@@ -92,6 +93,8 @@ class _Network:
                 _lower(part, placement.device.type, TYPES[placement.precision])
         self._device = placement.device
         self._compute: Callable[[Tensor], tuple[Tensor, ...]] = getattr(network, method)
+        # A CPU gains nothing by larger batches.
+        self.run = self._run if placement.device.type == "cpu" else JointBatches(self._run)
         card = checkpoint.card
         self.input_size = card.input_size
         self.model = LoadedModel(
@@ -109,7 +112,7 @@ class _Network:
         )
 
     @torch.inference_mode()
-    def run(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    def _run(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """batch: (B, H, W, 3) uint8 RGB. Safe to call from several threads at once."""
         pixels = torch.from_numpy(np.require(batch, requirements=["C_CONTIGUOUS", "WRITEABLE"]))
         if self._device.type == "cuda":

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -11,8 +12,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from service.engines.batching import JointBatches
 from service.engines.factory import Pair, Runtime, load_pair
-from service.engines.torch import Precision, TorchDetector, TorchPose, place
+from service.engines.torch import Placement, Precision, TorchDetector, TorchPose, place
 from service.inference.geometry import Crop, Pyramid, letterbox
 from service.inference.pipeline import DEFAULT_DETECTOR, DEFAULT_POSE, Pipeline, Thresholds
 from service.models.architectures import FASTER_RCNN_MOBILENET, FASTER_RCNN_RESNET50, UNET
@@ -118,6 +120,20 @@ def test_every_inference_has_one_thread() -> None:
     thread.start()
     thread.join()
     assert seen == [1]
+
+
+def test_joint_batches_are_for_devices_other_than_the_cpu(crops: Image) -> None:
+    checkpoint = Checkpoint.load(DEFAULT_POSE)
+    elsewhere = TorchPose(checkpoint, Placement(torch.device("meta"), "float32", ""))
+    assert isinstance(elsewhere._network.run, JointBatches)
+    here = TorchPose(checkpoint, place("cpu"))
+    assert not isinstance(here._network.run, JointBatches)
+    expected = here(crops[:8])
+    here._network.run = JointBatches(here._network.run)
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda i: here(crops[i : i + 1]), range(8)))
+    keypoints = np.concatenate([poses.keypoints for poses in found])
+    assert keypoints == pytest.approx(expected.keypoints, abs=0.05)
 
 
 @pytest.mark.parametrize(
