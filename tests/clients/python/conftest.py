@@ -208,7 +208,8 @@ class Sync:
 
     @staticmethod
     def many(url: str, pictures: Any, **options: Any) -> list[Any]:
-        with HandPose(url) as client:
+        client_options = options.pop("client", {})
+        with HandPose(url, **client_options) as client:
             return list(client.pose_many(pictures, **options))
 
     @staticmethod
@@ -229,8 +230,10 @@ class Async:
 
     @staticmethod
     def many(url: str, pictures: Any, **options: Any) -> list[Any]:
+        client_options = options.pop("client", {})
+
         async def run() -> list[Any]:
-            async with AsyncHandPose(url) as client:
+            async with AsyncHandPose(url, **client_options) as client:
                 return [result async for result in client.pose_many(pictures, **options)]
 
         return asyncio.run(run())

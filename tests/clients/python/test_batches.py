@@ -75,7 +75,7 @@ def test_a_service_that_refuses_the_batch_ends_it(
 ) -> None:
     service.answer = lambda _: documents.problem(429, "Slower.", Retry_After="3")
     with pytest.raises(TooManyRequestsError) as raised:
-        client.many(service.url, numbers(2))
+        client.many(service.url, numbers(2), client={"retry": 2.0})
     assert raised.value.retry_after == 3
     assert len(service.seen) == 1
 

@@ -161,8 +161,22 @@ def test_a_service_that_does_not_serve_stops_at_once(
     run: Run, service: Any, photo: Path, documents: SimpleNamespace, status: int
 ) -> None:
     service.answer = lambda _: documents.problem(status, "Go away.")
-    assert run(photo, photo) == (3, "", f"hand-pose: {status} Some Title: Go away.\n")
+    assert run(photo, photo, "--retry", "0") == (3, "", f"hand-pose: {status} Some Title: Go away.\n")
     assert len(service.seen) == 1
+
+
+def test_a_busy_service_does_not_stop_the_photos(
+    run: Run, service: Any, photo: Path, documents: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handpose_client.outages._FIRST_PAUSE", 0.001)
+    service.answer = lambda _: (
+        documents.problem(429, "Slower.", Retry_After="0")
+        if len(service.seen) == 2
+        else JSONResponse(documents.pose())
+    )
+    code, out, err = run(photo, photo)
+    assert (code, out.count("no hands"), err) == (0, 2, "")
+    assert len(service.seen) == 3
 
 
 def test_a_service_that_is_not_there(run: Run, unused_url: str, photo: Path, clip: Path) -> None:

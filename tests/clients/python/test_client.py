@@ -126,10 +126,45 @@ def test_problems_are_raised(
 ) -> None:
     service.answer = lambda _: documents.problem(status, "What is wrong.", retry_after="2")
     with pytest.raises(kind) as raised:
-        client.call(service.url, method, jpeg)
+        client.call(service.url, method, jpeg, client={"retry": 0})
     error = raised.value
     assert (error.status, error.title, error.detail) == (status, "Some Title", "What is wrong.")
     assert error.retry_after == 2.0
+
+
+@pytest.mark.parametrize("method", ["pose", "draw", "many"])
+def test_a_busy_service_is_asked_again(
+    client: Any, service: Any, documents: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Every request is refused twice: for want of room, then for its rate."""
+    monkeypatch.setattr("handpose_client.outages._FIRST_PAUSE", 0.001)
+
+    def answer(seen: Any) -> Response:
+        if len(service.seen) % 3:
+            return documents.problem((503, 429)[len(service.seen) % 3 - 1], "Not now.", Retry_After="0")
+        if seen.path == "/v1/pose/batch":
+            return JSONResponse(documents.batch(documents.pose()))
+        wanted = seen.headers["accept"]
+        return Response(b"drawn", media_type=wanted) if "png" in wanted else JSONResponse(documents.pose())
+
+    service.answer = answer
+    if method == "many":
+        results = client.many(service.url, [b"1", b"2", b"3"], batch_size=1)
+        assert [result.error for result in results] == [None] * 3
+        assert len(service.seen) == 9
+    else:
+        assert client.call(service.url, method, b"1")
+        assert [seen.body for seen in service.seen] == [b"1"] * 3
+
+
+def test_a_service_that_is_busy_for_too_long(
+    client: Any, service: Any, documents: SimpleNamespace, jpeg: bytes
+) -> None:
+    """What it asks for is more than there is time for."""
+    service.answer = lambda _: documents.problem(503, "Not now.", Retry_After="20")
+    with pytest.raises(UnavailableError, match="Not now"):
+        client.call(service.url, "pose", jpeg, client={"retry": 20})
+    assert len(service.seen) == 1
 
 
 def test_a_proxys_502(client: Any, service: Any, jpeg: bytes) -> None:

@@ -6,7 +6,7 @@ from handpose_client.protocol import Endpoint, Options, reason
 
 
 def endpoint(url: str = "http://localhost:8000", **options: object) -> Endpoint:
-    return Endpoint(url, **({"api_key": None, "timeout": 30.0, "ssl_context": None} | options))  # type: ignore[arg-type]
+    return Endpoint(url, **({"api_key": None, "timeout": 30.0, "retry": 30.0, "ssl_context": None} | options))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,12 @@ def test_who_waits_for_less_long_has_less_patience() -> None:
 def test_a_timeout_is_above_0(timeout: float) -> None:
     with pytest.raises(ValueError, match="timeout must be above 0"):
         endpoint(timeout=timeout)
+
+
+@pytest.mark.parametrize("retry", [-1.0, float("nan")])
+def test_the_time_for_trying_again_is_not_below_0(retry: float) -> None:
+    with pytest.raises(ValueError, match="retry must be at least 0"):
+        endpoint(retry=retry)
 
 
 @pytest.mark.parametrize("key", ["", " ", "line\nbreak", "schlüssel"])

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("no_threads_stay")
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Connecting again begins with shorter pauses."""
-    monkeypatch.setattr("handpose_client.streaming._FIRST_PAUSE", 0.02)
+    monkeypatch.setattr("handpose_client.outages._FIRST_PAUSE", 0.02)
 
 
 def frames(count: int) -> list[bytes]:

@@ -11,7 +11,10 @@ import httpx
 from handpose_client.batches import BATCH_SIZE, batches, halves
 from handpose_client.errors import ProblemError, TooLargeError, UnavailableError
 from handpose_client.images import ImageInput, to_bytes
+from handpose_client.outages import Outage
 from handpose_client.protocol import (
+    BUSY,
+    DEFAULT_RETRY,
     DEFAULT_TIMEOUT,
     DEFAULT_URL,
     Call,
@@ -45,10 +48,11 @@ class AsyncHandPose:
         *,
         api_key: str | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
+        retry: float = DEFAULT_RETRY,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         """As `HandPose`."""
-        self._endpoint = Endpoint(url, api_key=api_key, timeout=timeout, ssl_context=ssl_context)
+        self._endpoint = Endpoint(url, api_key=api_key, timeout=timeout, retry=retry, ssl_context=ssl_context)
         self._http = httpx.AsyncClient(**self._endpoint.http_options)
 
     async def pose(
@@ -103,7 +107,7 @@ class AsyncHandPose:
     async def ready(self) -> bool:
         """As `HandPose.ready`."""
         try:
-            await self._run(ready_call())
+            await self._send(ready_call(), self._endpoint)
         except UnavailableError:
             return False
         return True
@@ -113,7 +117,7 @@ class AsyncHandPose:
         wait = Wait(self._endpoint, timeout)
         while True:
             with wait.attempt() as endpoint:
-                await self._run(ready_call(), endpoint)
+                await self._send(ready_call(), endpoint)
             if wait.ready:
                 return
             await asyncio.sleep(wait.pause())
@@ -170,8 +174,18 @@ class AsyncHandPose:
         first, second = halves(data)
         return await self._ask_batch(first, options) + await self._ask_batch(second, options)
 
-    async def _run(self, call: Call[T], endpoint: Endpoint | None = None) -> T:
-        endpoint = endpoint or self._endpoint
+    async def _run(self, call: Call[T]) -> T:
+        outage = Outage(self._endpoint.retry)
+        while True:
+            try:
+                return await self._send(call, self._endpoint)
+            except ProblemError as error:
+                if error.status not in BUSY:
+                    raise
+                pause = outage.pause(error)
+            await asyncio.sleep(pause)
+
+    async def _send(self, call: Call[T], endpoint: Endpoint) -> T:
         with endpoint.failures():
             response = await self._http.request(**call.request(), timeout=endpoint.steps)
         return call.read(response)

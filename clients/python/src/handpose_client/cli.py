@@ -12,7 +12,7 @@ from handpose_client.cli_photos import draws_to, find_in_photos
 from handpose_client.cli_stream import follow
 from handpose_client.client import HandPose
 from handpose_client.errors import HandPoseError, TooLargeError, UnprocessableError, UnsupportedImageError
-from handpose_client.protocol import DEFAULT_TIMEOUT, DEFAULT_URL
+from handpose_client.protocol import DEFAULT_RETRY, DEFAULT_TIMEOUT, DEFAULT_URL
 
 FAILED = 1  # a picture or video could not be used
 USAGE = 2
@@ -63,9 +63,16 @@ def _photos(words: list[str]) -> int:
         metavar="OUT",
         help="write the photo with its hands drawn: a .png or .jpg file, or a folder for many photos",
     )
+    parser.add_argument(
+        "--retry",
+        type=_number(float, 0, 86400),
+        default=DEFAULT_RETRY,
+        metavar="SECONDS",
+        help="how long to try again while the service is busy (%(default)g)",
+    )
     options = parser.parse_args(words)
     drawings = draws_to(options.photos, options.draw, parser.error) if options.draw else None
-    return _guarded(options, lambda client: find_in_photos(client, options, drawings, tell))
+    return _guarded(options, lambda client: find_in_photos(client, options, drawings, tell), options.retry)
 
 
 def _stream(words: list[str]) -> int:
@@ -131,10 +138,12 @@ def _parser(program: str, description: str, usage: str | None = None) -> argpars
     return parser
 
 
-def _guarded(options: argparse.Namespace, command: Callable[[HandPose], int]) -> int:
+def _guarded(
+    options: argparse.Namespace, command: Callable[[HandPose], int], retry: float = DEFAULT_RETRY
+) -> int:
     """Run a command with a client; its errors become a sentence and an exit code."""
     try:
-        client = HandPose(options.url, api_key=options.api_key, timeout=options.timeout)
+        client = HandPose(options.url, api_key=options.api_key, timeout=options.timeout, retry=retry)
     except ValueError as error:
         tell(str(error))
         return USAGE

@@ -12,7 +12,10 @@ from handpose_client.batches import BATCH_SIZE, batches, halves
 from handpose_client.bridge import iterate
 from handpose_client.errors import ProblemError, TooLargeError, UnavailableError
 from handpose_client.images import ImageInput, to_bytes
+from handpose_client.outages import Outage
 from handpose_client.protocol import (
+    BUSY,
+    DEFAULT_RETRY,
     DEFAULT_TIMEOUT,
     DEFAULT_URL,
     Call,
@@ -53,6 +56,7 @@ class HandPose:
         *,
         api_key: str | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
+        retry: float = DEFAULT_RETRY,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         """Nothing is sent yet.
@@ -61,11 +65,13 @@ class HandPose:
         api_key: sent as `Authorization: Bearer …`.
         timeout: seconds to wait for each step of an answer, None for ever; a connection is waited for 5 at
             most.
+        retry: for how many seconds to try a request again while the service is busy (429 or 503), not before the
+            time that it names in `Retry-After`; 0 raises at once. Streams have `reconnect` instead.
         ssl_context: for https, in place of the default trust in public authorities.
 
         Raises ValueError for a value that cannot be used.
         """
-        self._endpoint = Endpoint(url, api_key=api_key, timeout=timeout, ssl_context=ssl_context)
+        self._endpoint = Endpoint(url, api_key=api_key, timeout=timeout, retry=retry, ssl_context=ssl_context)
         self._http = httpx.Client(**self._endpoint.http_options)
 
     def pose(
@@ -132,7 +138,7 @@ class HandPose:
     def ready(self) -> bool:
         """Whether the service can answer now; False while its models warm up."""
         try:
-            self._run(ready_call())
+            self._send(ready_call(), self._endpoint)
         except UnavailableError:
             return False
         return True
@@ -145,7 +151,7 @@ class HandPose:
         wait = Wait(self._endpoint, timeout)
         while True:
             with wait.attempt() as endpoint:
-                self._run(ready_call(), endpoint)
+                self._send(ready_call(), endpoint)
             if wait.ready:
                 return
             time.sleep(wait.pause())
@@ -216,8 +222,18 @@ class HandPose:
         first, second = halves(data)
         return self._ask_batch(first, options) + self._ask_batch(second, options)
 
-    def _run(self, call: Call[T], endpoint: Endpoint | None = None) -> T:
-        endpoint = endpoint or self._endpoint
+    def _run(self, call: Call[T]) -> T:
+        outage = Outage(self._endpoint.retry)
+        while True:
+            try:
+                return self._send(call, self._endpoint)
+            except ProblemError as error:
+                if error.status not in BUSY:
+                    raise
+                pause = outage.pause(error)
+            time.sleep(pause)
+
+    def _send(self, call: Call[T], endpoint: Endpoint) -> T:
         with endpoint.failures():
             response = self._http.request(**call.request(), timeout=endpoint.steps)
         return call.read(response)

@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 DEFAULT_URL = "http://localhost:8000"
 DEFAULT_TIMEOUT = 30.0
+DEFAULT_RETRY = 30.0
+BUSY = (429, 503)  # the statuses of a service that may have time later
 USER_AGENT = "handpose-client"
 DrawingFormat = Literal["png", "jpeg"]
 _CONNECT_TIMEOUT = 5.0  # a service that is there accepts at once
@@ -71,10 +73,16 @@ class Endpoint:
     """Where the service is and how to speak to it."""
 
     def __init__(
-        self, url: str, *, api_key: str | None, timeout: float | None, ssl_context: ssl.SSLContext | None
+        self,
+        url: str,
+        *,
+        api_key: str | None,
+        timeout: float | None,
+        retry: float,
+        ssl_context: ssl.SSLContext | None,
     ) -> None:
-        """Raises ValueError for a URL that is none, a timeout that is not above 0, or a key no header can
-        carry.
+        """Raises ValueError for a URL that is none, a timeout that is not above 0, a time for trying again below 0,
+        or a key no header can carry.
         """
         parts = urlsplit(url)
         if parts.scheme not in _SCHEMES or not parts.hostname:
@@ -85,10 +93,13 @@ class Endpoint:
         _check_address(url)
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout must be above 0 seconds, not {timeout}")
+        if not retry >= 0:
+            raise ValueError(f"retry must be at least 0 seconds, not {retry}")
         if api_key is not None and not (api_key.isascii() and api_key.isprintable() and api_key.strip()):
             raise ValueError("an API key is printable ASCII and not empty")
         self.url = url.rstrip("/")
         self.timeout = timeout
+        self.retry = retry
         # Without TLS none is set up: that alone takes a tenth of a second.
         self.ssl_context = ssl_context if parts.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.headers = {"User-Agent": USER_AGENT}

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from handpose_client.errors import (
 from handpose_client.flight import Flight
 from handpose_client.frames import Frames, frames_of
 from handpose_client.images import ImageInput
+from handpose_client.outages import Outage
 from handpose_client.protocol import Endpoint, Options, reason
 from handpose_client.results import FrameResult
 
@@ -30,7 +30,6 @@ F = TypeVar("F", bound=ImageInput)
 
 _CLOSE_TIMEOUT = 1.0  # seconds for the closing handshake
 _MAX_ANSWER = 4 * 2**20  # bytes of one message of the service
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0  # seconds between attempts to connect again
 # Closed for what we sent (RFC 6455, section 7.4.1): the same again would be closed again.
 _FINAL_CODES = frozenset({1002, 1003, 1007, 1008, 1010})
 _TOO_BIG = 1009
@@ -71,7 +70,7 @@ class _Stream(Generic[F]):
         self._connection: ClientConnection | None = None
         self._receiving: asyncio.Task[str | bytes] | None = None
         self._changed = asyncio.Event()  # there may be room, or a connection
-        self._outage = _Outage(0.0)  # what does not even begin is not tried again
+        self._outage = Outage(0.0)  # what does not even begin is not tried again
 
     async def results(self) -> AsyncGenerator[FrameResult[F], None]:
         """Sends and receives until the frames end and every one under way is answered."""
@@ -87,7 +86,7 @@ class _Stream(Generic[F]):
                     await self._reconnect(failure, sending)
                     continue
                 if result:
-                    self._outage = _Outage(self._settings.reconnect)
+                    self._outage = Outage(self._settings.reconnect)  # over with an answer
                     self._changed.set()
                     yield result
             sending.result()  # raises what the source of frames raised
@@ -152,9 +151,7 @@ class _Stream(Generic[F]):
         if isinstance(failure, ConnectionFailedError) and failure.code in _FINAL_CODES:
             raise failure
         while self._connection is None:
-            pause = self._outage.pause()
-            if pause is None:
-                raise failure
+            pause = self._outage.pause(failure)
             if sending.done():
                 return
             await asyncio.sleep(pause)
@@ -227,23 +224,3 @@ async def _cancel(task: "asyncio.Task[Any] | None") -> None:
     if task is not None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-class _Outage:
-    """For how long a lost connection may still be made again. It is over with the first answer."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._deadline: float | None = None  # from the first attempt
-        self._pause = _FIRST_PAUSE
-
-    def pause(self) -> float | None:
-        """Seconds until the next attempt, None when it would come too late. They grow, and are never quite
-        the same, so that clients of one service do not come back in step.
-        """
-        now = time.monotonic()
-        if self._deadline is None:
-            self._deadline = now + self._seconds
-        pause = self._pause * random.uniform(0.5, 1.0)
-        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-        return pause if now + pause <= self._deadline else None
