@@ -78,15 +78,18 @@ class Access:
         unnamed = self._settings.local() and not self._settings.trusted_proxies and not keyed
         return allowed(headers.get("origin"), headers.get("host", ""), self.origins, unnamed=unnamed)
 
-    def charge(self, caller: str, cost: int) -> None:
-        """Raises Problem 429 when the caller has not saved up so much."""
+    def charge(self, caller: str, cost: int, *, paid: int = 0) -> None:
+        """Raises Problem 429 when the caller has not saved up so much.
+
+        paid: what the same request was charged before, and will be again when it is sent again.
+        """
         if not cost:
             return
         try:
             self.rates.take(caller, cost)
         except TooFastError as error:
             # A batch that is larger than the burst is refused at the start, so there is always a time to wait for.
-            wait = max(1, math.ceil(error.seconds or 0.0))
+            wait = max(1, math.ceil((error.seconds or 0.0) + paid / self.rates.rate))
             rate = f"{self.rates.rate:g} pictures a second, {self.rates.burst} at once"
             raise Problem(429, f"At most {rate}.", headers={"Retry-After": str(wait)}) from None
 

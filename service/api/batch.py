@@ -160,7 +160,7 @@ async def batch(
             images=most,
         )
         parts = await read_images(request, limits)
-        service.access.charge(caller, len(parts) - 1)  # the first was paid for at the door
+        service.access.charge(caller, len(parts) - 1, paid=1)  # at the door
         try:
             take_places(len(parts))
         except NoRoomError:

@@ -133,11 +133,13 @@ def test_guessing_keys_is_slowed_down(make_client: Make, keys: Any, photo: bytes
 def test_each_picture_of_a_batch_counts(make_client: Make, photo: bytes) -> None:
     client = make_client(rate_limit=0.001, rate_burst=5, max_batch_images=4)
 
-    def batch(count: int) -> int:
-        return client.post("/v1/pose/batch", files=[("images", photo)] * count).status_code
+    def batch(count: int) -> Any:
+        return client.post("/v1/pose/batch", files=[("images", photo)] * count)
 
-    assert batch(4) == 200
-    assert batch(2) == 429
+    assert batch(4).status_code == 200
+    refused = batch(2)
+    assert refused.status_code == 429
+    assert 1990 <= int(refused.headers["retry-after"]) <= 2000, "the whole batch will be charged again"
     assert client.pose(photo).status_code == 429, "the batch was charged for one before its number was known"
 
 
