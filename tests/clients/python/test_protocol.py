@@ -16,6 +16,9 @@ def endpoint(url: str = "http://localhost:8000", **options: object) -> Endpoint:
         ("http://localhost:8000/", "ws://localhost:8000/v1/stream"),
         ("https://example.org/hands", "wss://example.org/hands/v1/stream"),
         ("http://[::1]:80", "ws://[::1]:80/v1/stream"),
+        ("HTTP://localhost:8000", "ws://localhost:8000/v1/stream"),
+        ("Https://example.org", "wss://example.org/v1/stream"),
+        ("http://localhost:8000?", "ws://localhost:8000/v1/stream"),
     ],
 )
 def test_the_address_of_a_stream(url: str, stream_url: str) -> None:

@@ -97,7 +97,7 @@ class Endpoint:
             raise ValueError(f"retry must be at least 0 seconds, not {retry}")
         if api_key is not None and not (api_key.isascii() and api_key.isprintable() and api_key.strip()):
             raise ValueError("an API key is printable ASCII and not empty")
-        self.url = url.rstrip("/")
+        self.url = parts.geturl().rstrip("/")  # its scheme in small letters
         self.timeout = timeout
         self.retry = retry
         # Without TLS none is set up: that alone takes a tenth of a second.
