@@ -152,6 +152,51 @@ def test_a_camera_until_ctrl_c(
         assert len(list(drawn)) == pytest.approx(50 * float(seconds), abs=10)
 
 
+@pytest.mark.parametrize(
+    ("words", "opened"),
+    [
+        (["1"], ("Camera", 1)),
+        (["rtsp://camera/1"], ("Camera", "rtsp://camera/1")),
+        (["UDP://@:5000"], ("Camera", "UDP://@:5000")),
+        (["http://camera/mjpeg", "--live"], ("Camera", "http://camera/mjpeg")),
+        (["/dev/video0", "--live"], ("Camera", "/dev/video0")),
+        (["http://host/video.mp4"], ("VideoFile", "http://host/video.mp4")),
+        (["rtsp"], ("VideoFile", "rtsp")),
+    ],
+)
+def test_what_is_live_and_what_is_a_recording(
+    run: Run,
+    service: Any,
+    follows: None,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    opened: tuple[str, Any],
+) -> None:
+    """A recording goes by its own time, what is live by the clock."""
+    seen: list[tuple[str, Any]] = []
+
+    class Source:
+        fps, frame_count = 50.0, 2
+
+        def __init__(self, source: Any) -> None:
+            seen.append((type(self).__name__, source))
+
+        def __iter__(self) -> Iterator[Any]:
+            yield from [np.full((120, 160, 3), 90, np.uint8)] * 2
+
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    for name in ("Camera", "VideoFile"):
+        monkeypatch.setattr(video, name, type(name, (Source,), {}))
+    assert run("stream", *words)[0] == 0
+    assert seen == [opened]
+    assert ("frame_rate" in service.streams[0].query) == (opened[0] == "VideoFile")
+
+
 @pytest.mark.usefixtures("follows")
 def test_ctrl_c_in_a_video_is_an_interruption(run: Run, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(self: Any) -> Iterator[Any]:

@@ -93,19 +93,22 @@ def test_closing_ends_the_frames(tmp_path: Path) -> None:
     assert list(frames) == []
 
 
+URL = "rtsp://camera/1"
+
+
 class FakeCapture:
     """A camera whose frames come when the test says so; frame i is of brightness i."""
 
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.released = False
+    def __init__(self, source: int | str) -> None:
+        self.source = source
+        self.released = threading.Event()
         self.count = 0
         self.may_read = threading.Semaphore(0)
         self.unplugged = False
         self.read_once = threading.Condition()
 
     def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
-        return self.index == 0
+        return self.source in (0, URL)
 
     def get(self, _: int) -> float:
         return 0.0
@@ -121,15 +124,15 @@ class FakeCapture:
         return True, np.full((2, 2, 3), self.count, np.uint8)
 
     def release(self) -> None:
-        self.released = True
+        self.released.set()
 
 
 @pytest.fixture
 def capture(monkeypatch: pytest.MonkeyPatch) -> list[FakeCapture]:
     made: list[FakeCapture] = []
 
-    def make(index: int) -> FakeCapture:
-        made.append(FakeCapture(index))
+    def make(source: int | str) -> FakeCapture:
+        made.append(FakeCapture(source))
         return made[-1]
 
     monkeypatch.setattr(cv2, "VideoCapture", make)
@@ -145,7 +148,7 @@ def test_a_camera_gives_the_newest_frame(capture: list[FakeCapture]) -> None:
         seen = [next(camera).max() for _ in range(10)]
         assert seen == sorted(seen)
         assert seen[-1] == 8
-    assert capture[0].released
+    assert capture[0].released.is_set()
     assert list(camera) == []
 
 
@@ -171,6 +174,34 @@ def test_closing_a_camera_wakes_who_waits_for_a_frame(capture: list[FakeCapture]
     thread.join()
 
 
+def test_a_camera_that_hangs_is_let_go_when_it_can_be(
+    capture: list[FakeCapture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handpose_client.video._LAST_READ", 0.01)
+    reading, go_on = threading.Event(), threading.Event()
+
+    def hang(self: FakeCapture) -> tuple[bool, Any]:
+        reading.set()
+        go_on.wait(60)
+        return True, np.zeros((2, 2, 3), np.uint8)
+
+    monkeypatch.setattr(FakeCapture, "read", hang)
+    with Camera(0) as camera:
+        assert reading.wait(5)
+    assert not capture[0].released.is_set(), "that must not cut into a read"
+    go_on.set()
+    assert capture[0].released.wait(5)
+    assert list(camera) == []
+
+
+def test_a_camera_with_a_url(capture: list[FakeCapture]) -> None:
+    with Camera(URL) as camera:
+        assert next(camera).shape == (2, 2, 3)
+    assert capture[0].source == URL
+
+
 def test_no_camera(capture: list[FakeCapture]) -> None:
     with pytest.raises(VideoError, match="camera 3 cannot be opened"):
         Camera(3)
+    with pytest.raises(VideoError, match="rtsp://nobody cannot be opened"):
+        Camera("rtsp://nobody")

@@ -79,6 +79,11 @@ def _stream(words: list[str]) -> int:
     parser = _parser("hand-pose stream", "Follow the hands in a video or in front of a camera.")
     parser.add_argument("source", help="a video file or URL, or the number of a camera: 0")
     parser.add_argument(
+        "--live",
+        action="store_true",
+        help="the source is live: send its newest frames, not every frame; cameras and rtsp:// always are",
+    )
+    parser.add_argument(
         "--draw", metavar="OUT", help="write the video with the hands drawn: .mp4, .mov, .mkv or .avi"
     )
     parser.add_argument("--no-smoothing", action="store_true", help="do not smooth the keypoints over time")

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 
 
 USAGE = 2
+# What is behind these is live; behind http it may be a recording, too, so that `--live` has to say it.
+_LIVE = ("rtmp://", "rtmps://", "rtp://", "rtsp://", "rtsps://", "srt://", "tcp://", "udp://")
 
 
 def follow(client: HandPose, options: argparse.Namespace, tell: Callable[[str], None]) -> int:
     """Stream a video or camera. Returns the exit code: 1 when a frame could not be used, 2 for a drawing that
     is no video or would take the place of the source.
 
-    A camera goes on until Ctrl-C, which is its ordinary end. Raises HandPoseError and OSError.
+    A live source goes on until Ctrl-C, which is its ordinary end. Raises HandPoseError and OSError.
     """
     from handpose_client.video import Camera, VideoFile, VideoWriter  # needs the extra
 
@@ -37,14 +39,16 @@ def follow(client: HandPose, options: argparse.Namespace, tell: Callable[[str], 
         tell(f"--draw: the video {options.draw} would be overwritten")
         return USAGE
     with contextlib.ExitStack() as stack:
-        camera = options.source.isdecimal()
-        source = stack.enter_context(Camera(int(options.source)) if camera else VideoFile(options.source))
+        name = options.source
+        live = options.live or name.isdecimal() or name.lower().startswith(_LIVE)
+        opened = Camera(int(name) if name.isdecimal() else name) if live else VideoFile(name)
+        source = stack.enter_context(opened)
         try:
             writer = stack.enter_context(VideoWriter(options.draw, source.fps)) if options.draw else None
         except ValueError as error:
             tell(f"--draw: {error}")
             return USAGE
-        frames = _Frames(source, writer, source.fps if camera else None)
+        frames = _Frames(source, writer, source.fps if live else None)
         progress = Progress(sys.stderr, source.frame_count if isinstance(source, VideoFile) else None)
         stack.callback(progress.finish)
         results = client.stream(
@@ -53,8 +57,8 @@ def follow(client: HandPose, options: argparse.Namespace, tell: Callable[[str], 
             min_score=options.min_score,
             mirrored=options.mirrored,
             smoothing=False if options.no_smoothing else None,
-            frame_rate=None if camera else source.fps,
-            max_in_flight=2 if camera else 1,  # of a recording every frame counts
+            frame_rate=None if live else source.fps,
+            max_in_flight=2 if live else 1,  # of a recording every frame counts
             reconnect=options.reconnect,
         )
         stack.enter_context(contextlib.closing(results))
@@ -71,7 +75,7 @@ def follow(client: HandPose, options: argparse.Namespace, tell: Callable[[str], 
                 progress.update(result.frame + 1, len(hands), failed=bool(result.error))
             progress.frames = frames.count  # with those after the last answer
         except KeyboardInterrupt:
-            if not camera:
+            if not live:
                 raise
         frames.rest()
         return 1 if progress.failed else 0
@@ -85,8 +89,8 @@ class _Frames:
     def __init__(
         self, source: "Iterable[NDArray[np.uint8]]", writer: "VideoWriter | None", live_fps: float | None
     ) -> None:
-        """live_fps: of a camera, some of whose frames are never streamed: what is written is stretched to
-        the time it took. None for a file.
+        """live_fps: of a live source, some of whose frames are never streamed: what is written is stretched to
+        the time it took. None for a recording.
         """
         self.count = 0
         self._source = source

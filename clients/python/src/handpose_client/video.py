@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _USUAL_FPS, _MOST_FPS = 30.0, 1000.0  # for sources that do not say, or say what cannot be
+_LAST_READ = 2.0  # seconds to wait for a camera's last frame before it is left to its thread
 _CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 
 
@@ -88,15 +89,16 @@ class VideoFile(_Source):
 
 
 class Camera(_Source):
-    """The newest frame of a camera, each at most once, until `close`.
+    """The newest frame of a camera or another live source, each at most once, until `close`.
 
     A thread reads the camera all the time and keeps one frame: whoever asks less often than the camera
     delivers gets what it sees now, not what a driver has queued.
     """
 
-    def __init__(self, index: int = 0) -> None:
-        """index: which camera, from 0. Raises VideoError when there is none."""
-        super().__init__(cv2.VideoCapture(index), f"camera {index}")
+    def __init__(self, source: int | str = 0) -> None:
+        """source: which camera, from 0, or the URL of one (`rtsp://…`). Raises VideoError when there is none."""
+        name = _name(source) if isinstance(source, str) else f"camera {source}"
+        super().__init__(cv2.VideoCapture(source), name)
         self._newest: NDArray[np.uint8] | None = None
         self._ended = False
         self._changed = threading.Condition()
@@ -110,19 +112,17 @@ class Camera(_Source):
         """Waits for a frame that was not given before."""
         with self._changed:
             self._changed.wait_for(lambda: self._newest is not None or self._ended)
-            frame, self._newest = self._newest, None
-            if frame is None:
+            if self._ended or self._newest is None:
                 raise StopIteration
+            frame, self._newest = self._newest, None
             return frame
 
     def close(self) -> None:
-        """End the iteration and let the camera go."""
+        """End the iteration and let the camera go; one that gives nothing any more is let go when its read ends."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
-        self._thread.join()
-        self._newest = None
-        super().close()
+        self._thread.join(_LAST_READ)
 
     def _watch(self) -> None:
         while not self._ended:
@@ -131,6 +131,7 @@ class Camera(_Source):
                 self._newest = frame
                 self._ended = self._ended or frame is None
                 self._changed.notify_all()
+        super().close()
 
 
 class VideoWriter:
