@@ -60,6 +60,13 @@ def batch_document(*results: Document) -> Document:
     return {"results": [{"index": i, "name": str(i), **result} for i, result in enumerate(results)]}
 
 
+def found_response(seen: "Seen", *hands: Document) -> Response:
+    """The same hands in every picture of a request."""
+    pose = pose_document(*hands)
+    count = seen.body.count(b'name="images"')
+    return JSONResponse(batch_document(*[pose] * count) if count else pose)
+
+
 def problem_response(status: int, detail: str, **headers: str) -> Response:
     """An RFC 9457 answer."""
     body = {"type": "about:blank", "title": "Some Title", "status": status, "detail": detail}
@@ -85,7 +92,7 @@ class FakeService:
     """
 
     url: str = ""
-    answer: Callable[[Seen], Response | Awaitable[Response]] = lambda _: JSONResponse(pose_document())
+    answer: Callable[[Seen], Response | Awaitable[Response]] = found_response
     follow: Callable[[WebSocket], Awaitable[None]] | None = None
     seen: list[Seen] = field(default_factory=list)
     streams: list[Seen] = field(default_factory=list)
@@ -189,10 +196,14 @@ def raw_service() -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
 @pytest.fixture
 def documents() -> SimpleNamespace:
     """Makes what a service answers: `documents.hand(x=…)`, `.pose(hand, …)`, `.batch(result, …)`,
-    `.problem(status, detail)`.
+    `.found(request, hand, …)`, `.problem(status, detail)`.
     """
     return SimpleNamespace(
-        hand=hand_document, pose=pose_document, batch=batch_document, problem=problem_response
+        hand=hand_document,
+        pose=pose_document,
+        batch=batch_document,
+        found=found_response,
+        problem=problem_response,
     )
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,8 @@ def answers(service: Any, documents: SimpleNamespace) -> None:
     def answer(seen: Any) -> Response:
         if seen.headers["accept"] != "application/json":
             return Response(b"drawn as " + seen.headers["accept"].encode(), media_type=seen.headers["accept"])
-        return JSONResponse(documents.pose(documents.hand()))
+        response: Response = documents.found(seen, documents.hand())
+        return response
 
     service.answer = answer
 
@@ -65,7 +67,7 @@ def test_the_key_from_the_environment(
 def test_standard_input(run: Run, service: Any, jpeg: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(jpeg)))
     assert run("-")[0] == 0
-    assert service.seen[0].body == jpeg
+    assert jpeg in service.seen[0].body
 
 
 @pytest.mark.usefixtures("answers")
@@ -147,9 +149,8 @@ def test_a_photo_that_is_not_there_does_not_stop_the_others(run: Run, photo: Pat
 def test_a_photo_that_is_refused_does_not_stop_the_others(
     run: Run, service: Any, photo: Path, documents: SimpleNamespace, status: int
 ) -> None:
-    service.answer = lambda _: (
-        documents.problem(status, "Not this.") if len(service.seen) == 1 else JSONResponse(documents.pose())
-    )
+    error = {"type": "about:blank", "title": "Some Title", "status": status, "detail": "Not this."}
+    service.answer = lambda _: JSONResponse(documents.batch({"error": error}, documents.pose()))
     code, out, err = run(photo, photo)
     assert code == 1
     assert out.count("\n") == 1
@@ -169,14 +170,47 @@ def test_a_busy_service_does_not_stop_the_photos(
     run: Run, service: Any, photo: Path, documents: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("handpose_client.outages._FIRST_PAUSE", 0.001)
-    service.answer = lambda _: (
+    service.answer = lambda seen: (
         documents.problem(429, "Slower.", Retry_After="0")
         if len(service.seen) == 2
-        else JSONResponse(documents.pose())
+        else documents.found(seen)
     )
-    code, out, err = run(photo, photo)
-    assert (code, out.count("no hands"), err) == (0, 2, "")
+    code, out, err = run(*[photo] * 9)
+    assert (code, out.count("no hands"), err) == (0, 9, "")
     assert len(service.seen) == 3
+
+
+def test_many_photos_go_in_batches(
+    run: Run, service: Any, tmp_path: Path, documents: SimpleNamespace
+) -> None:
+    """In their order, each under its own name and with its own time, whatever becomes of the others."""
+
+    def answer(seen: Any) -> Response:
+        photos = re.findall(rb"photo (\d+)", seen.body)
+        timing_ms = {"decode": 1.5, "queue": 100.0, "detect": 5.0, "pose": 4.0, "total": 110.5}
+        error = {"type": "about:blank", "title": "Nope", "status": 422, "detail": "Damaged."}
+        results = [
+            documents.pose(documents.hand(float(x))) | {"timing_ms": timing_ms}
+            if x != b"2"
+            else {"error": error}
+            for x in photos
+        ]
+        return JSONResponse(documents.batch(*results))
+
+    service.answer = answer
+    photos = [tmp_path / f"{x}.jpg" for x in range(11)]
+    for x in (0, *range(2, 11)):
+        photos[x].write_text(f"photo {x}")
+    code, out, err = run(*photos)
+    assert code == 1
+    heads, hands = out.splitlines()[::2], out.splitlines()[1::2]
+    assert heads == [f"{tmp_path}/{x}.jpg: 160 × 120, 1 hand, 10.5 ms" for x in (0, *range(3, 11))]
+    assert [re.findall(r"box (\d+),", hand) for hand in hands] == [[str(x)] for x in (0, *range(3, 11))]
+    assert err.splitlines() == [
+        f"hand-pose: {tmp_path}/1.jpg: No such file or directory",
+        f"hand-pose: {tmp_path}/2.jpg: 422 Nope: Damaged.",
+    ]
+    assert len(service.seen) == 2
 
 
 def test_a_service_that_is_not_there(run: Run, unused_url: str, photo: Path, clip: Path) -> None:
@@ -189,7 +223,7 @@ def test_a_service_that_is_not_there(run: Run, unused_url: str, photo: Path, cli
 
 def test_waiting_for_the_service(run: Run, service: Any, photo: Path, unused_url: str) -> None:
     assert run(photo, "--wait", "5")[0] == 0
-    assert [seen.path for seen in service.seen] == ["/readyz", "/v1/pose"]
+    assert [seen.path for seen in service.seen] == ["/readyz", "/v1/pose/batch"]
     code, _, err = run(photo, "--wait", "0.2", "--url", unused_url)
     assert code == 3
     assert "not ready within 0.2 s" in err

@@ -142,10 +142,8 @@ def test_a_busy_service_is_asked_again(
     def answer(seen: Any) -> Response:
         if len(service.seen) % 3:
             return documents.problem((503, 429)[len(service.seen) % 3 - 1], "Not now.", Retry_After="0")
-        if seen.path == "/v1/pose/batch":
-            return JSONResponse(documents.batch(documents.pose()))
         wanted = seen.headers["accept"]
-        return Response(b"drawn", media_type=wanted) if "png" in wanted else JSONResponse(documents.pose())
+        return Response(b"drawn", media_type=wanted) if "png" in wanted else documents.found(seen)
 
     service.answer = answer
     if method == "many":

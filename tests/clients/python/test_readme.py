@@ -39,16 +39,14 @@ def _folder(
             writer.write(np.full((120, 160, 3), 90, np.uint8))
 
     def answer(seen: Any) -> Response:
-        if seen.path == "/v1/pose/batch":
-            hand = documents.pose(documents.hand())
-            return JSONResponse(documents.batch(*[hand] * seen.body.count(b'name="images"')))
-        if seen.path != "/v1/pose":
+        if not seen.path.startswith("/v1/pose"):
             return JSONResponse({"status": "ready"})
         if seen.body == b"no image":
             return documents.problem(415, "JPEG, PNG, WebP and BMP are read.")
         if seen.headers["accept"] != "application/json":
             return Response(b"a drawing", media_type=seen.headers["accept"])
-        return JSONResponse(documents.pose(documents.hand()))
+        response: Response = documents.found(seen, documents.hand())
+        return response
 
     async def follow(websocket: WebSocket) -> None:
         await websocket.accept()

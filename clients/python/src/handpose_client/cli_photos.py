@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -47,40 +47,50 @@ def find_in_photos(
     drawings: Sequence[Path] | None,
     tell: Callable[[str], None],
 ) -> int:
-    """One photo after the other; those that cannot be used are told and passed over.
+    """All photos, a batch at a time and in their order; those that cannot be used are told and passed over.
 
     Returns the exit code. Raises OSError when a drawing cannot be written, and HandPoseError when the service
     as a whole does not do.
     """
-    failed = 0
     asked = {"max_hands": options.max_hands, "min_score": options.min_score, "mirrored": options.mirrored}
-    for index, photo in enumerate(options.photos):
+    sent: list[int] = []
+    refused = 0
+    for result in client.pose_many(_contents(options.photos, sent, tell), **asked):
+        index = sent[result.index]
+        photo = options.photos[index]
         try:
-            data = sys.stdin.buffer.read() if photo == STANDARD_INPUT else Path(photo).read_bytes()
-        except OSError as error:
-            tell(f"{photo}: {error.strerror or error}")
-            failed = 1
-            continue
-        try:
-            result = client.pose(data, **asked)
-            drawing = drawings and drawings[index]
-            if drawing:
-                drawn = client.draw(data, format=_FORMATS[drawing.suffix.lower()], **asked)
+            answer = result.answer
+            if drawings:
+                drawing = drawings[index]
+                drawn = client.draw(result.picture, format=_FORMATS[drawing.suffix.lower()], **asked)
                 drawing.parent.mkdir(parents=True, exist_ok=True)
                 drawing.write_bytes(drawn)
         except (TooLargeError, UnsupportedImageError, UnprocessableError) as error:
             tell(f"{photo}: {error}")
-            failed = 1
+            refused += 1
             continue
-        say(json.dumps({"file": photo, **result.to_dict()}) if options.json else describe(photo, result))
-    return failed
+        say(json.dumps({"file": photo, **answer.to_dict()}) if options.json else describe(photo, answer))
+    return 0 if len(sent) - refused == len(options.photos) else 1
+
+
+def _contents(photos: Sequence[str], sent: list[int], tell: Callable[[str], None]) -> Iterator[bytes]:
+    """The photos that can be read, whose indices are added to `sent`; the others are told."""
+    for index, photo in enumerate(photos):
+        try:
+            data = sys.stdin.buffer.read() if photo == STANDARD_INPUT else Path(photo).read_bytes()
+        except OSError as error:
+            tell(f"{photo}: {error.strerror or error}")
+            continue
+        sent.append(index)
+        yield data
 
 
 def describe(photo: str, result: PoseResult) -> str:
     """A few lines for people."""
     size, count = result.image, len(result.hands)
+    milliseconds = result.timing_ms.total - result.timing_ms.queue  # without the wait for the photos before
     head = f"{photo}: {size.width} × {size.height}, {count or 'no'} hand{'' if count == 1 else 's'}"
-    return "\n".join([f"{head}, {result.timing_ms.total:.1f} ms", *map(_describe_hand, result.hands)])
+    return "\n".join([f"{head}, {milliseconds:.1f} ms", *map(_describe_hand, result.hands)])
 
 
 def _describe_hand(hand: Hand) -> str:
