@@ -1,6 +1,6 @@
 #!/bin/sh
 # With arguments: `python -m training` with them. Without: train the default pair, going on where a run was
-# stopped, and export it to /checkpoints/detector and /checkpoints/pose.
+# stopped, export it to /checkpoints/detector and /checkpoints/pose, and calibrate its scores.
 set -eu
 if [ "$#" -gt 0 ]; then
     exec python -m training "$@"
@@ -26,3 +26,4 @@ for task in pose detector; do
     run python -m training train "training/recipes/default-$task.toml" --resume
     run python -m training export "runs/default-$task/best.pt" --to "/checkpoints/$task"
 done
+run python -m training evaluate --detector /checkpoints/detector --pose /checkpoints/pose --calibration --write

@@ -3,7 +3,7 @@
 #   docker build -f docker/training.Dockerfile -t handpose-training .
 #   docker run --rm -v "$PWD/data:/data:ro" -v runs:/app/runs -v checkpoints:/checkpoints handpose-training
 #
-# trains the default pair from /data and puts it into the volume; arguments after the image's name are those of
+# trains the default pair from /data, puts it into the volume and calibrates its scores; arguments after the image's name are those of
 # `python -m training` instead. PyTorch's wheels bring CUDA: with `--gpus all` it trains on an NVIDIA device.
 ARG BASE=python:3.11-slim-bookworm
 

@@ -98,16 +98,21 @@ def fake_python(tmp_path: Path) -> dict[str, str]:
     return os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "LOG": str(tmp_path / "log"), "WAIT": ""}
 
 
-def test_training_script_trains_and_exports_both_networks(root: Path, fake_python: dict[str, str]) -> None:
+def test_training_script_trains_and_exports_both_networks_and_calibrates_them(
+    root: Path, fake_python: dict[str, str]
+) -> None:
     subprocess.run(["sh", root / "docker" / "train.sh"], env=fake_python, check=True, timeout=60)
     lines = Path(fake_python["LOG"]).read_text().splitlines()
     assert lines == [
-        line
-        for task in ("pose", "detector")
-        for line in (
-            f"-m training train training/recipes/default-{task}.toml --resume",
-            f"-m training export runs/default-{task}/best.pt --to /checkpoints/{task}",
-        )
+        *(
+            line
+            for task in ("pose", "detector")
+            for line in (
+                f"-m training train training/recipes/default-{task}.toml --resume",
+                f"-m training export runs/default-{task}/best.pt --to /checkpoints/{task}",
+            )
+        ),
+        "-m training evaluate --detector /checkpoints/detector --pose /checkpoints/pose --calibration --write",
     ]
     for task in ("pose", "detector"):
         assert (root / "training" / "recipes" / f"default-{task}.toml").is_file()
