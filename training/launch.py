@@ -54,21 +54,25 @@ def _train(
     else:
         logging.getLogger("training").setLevel(logging.WARNING)
     start = checkpoint_at(recipe.init)
-    recipe = recipe.changed(init_checkpoint=start.identity if start else "")
+    recipe = _started_from(start, recipe) if start else recipe.changed(init_checkpoint="")
     # A run that goes on needs no starting weights, which may be gone by now.
     begun = recipe.changed(init="none") if (folder / "state.pt").exists() else recipe
     run = Run(create_task(begun, data, cache), recipe, folder, workers, placement.device)
-    if not run.resume() and start and distributed.process() == 0:
-        _warn_of_the_same_name(recipe, start)
+    if not run.resume() and start:
+        log.info("%s %s starts from %s", recipe.name, recipe.version, recipe.init_checkpoint)
     return run.train()
 
 
-def _warn_of_the_same_name(recipe: Recipe, start: Checkpoint) -> None:
-    if (recipe.name, recipe.version) == (start.card.name, start.card.version):
-        log.warning(
-            "this run starts from %s and has its name and version: --set version='\"...\"' tells the two apart",
-            recipe.init_checkpoint,
-        )
+def _started_from(start: Checkpoint, recipe: Recipe) -> Recipe:
+    """The recipe with what its weights' card says of the start. A namesake of the start has a version of its own, and
+    remarks that the start's card has already, or none, give way to what that card says.
+    """
+    card, fields = start.card, {"init_checkpoint": start.identity}
+    if recipe.name == card.name and recipe.version.rstrip("+") == card.version.rstrip("+"):
+        fields["version"] = f"{card.version}+"
+    if recipe.init_remarks in card.initialised_from:
+        fields["init_remarks"] = f"it started from {card.initialised_from}"
+    return recipe.changed(**fields)
 
 
 def _has_bfloat16() -> bool:

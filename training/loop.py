@@ -129,7 +129,10 @@ class Run:
         saved = state.read(path)
         theirs = _as_of_now(saved["recipe"])
         # What the run started from, not what is there by now.
-        recipe = self.recipe.changed(init_checkpoint=theirs.get("init_checkpoint", ""))
+        started = {name: theirs.get(name, "") for name in ("init_checkpoint", "init_remarks", "version")}
+        if started["version"].rstrip("+") != self.recipe.version.rstrip("+"):
+            del started["version"]
+        recipe = self.recipe.changed(**started)
         ours = recipe.model_dump(mode="json")
         different = sorted(k for k in {*ours, *theirs} if ours.get(k) != theirs.get(k))
         if different:

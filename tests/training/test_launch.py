@@ -1,6 +1,7 @@
 """What a run is told when it starts, and what it remembers of that."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from service.models.checkpoint import Checkpoint
 from tests.training.test_loop import RECIPE
 from tests.training.tiny_run import Line
 from training.checkpoint_folder import card_of
-from training.launch import _has_bfloat16, _train
-from training.loop import Run
+from training.launch import _has_bfloat16, _started_from, _train
+from training.loop import Run, TrainingError
 from training.recipe import Recipe, load_recipe
 
-SHIPPED = Path(__file__).parents[2] / "service" / "weights" / "pose"
+ROOT = Path(__file__).parents[2]
+SHIPPED = ROOT / "service" / "weights" / "pose"
+RECIPES = ROOT / "training" / "recipes"
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def train(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Re
 
 
 def test_the_checkpoint_it_starts_from_comes_first_in_the_card(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = train(recipe.changed(init_remarks="and more"), tmp_path, monkeypatch)
     card = Checkpoint.load(SHIPPED).card
@@ -46,21 +49,37 @@ def test_the_checkpoint_it_starts_from_comes_first_in_the_card(
     assert card_of(recipe, 1, {}, "")["initialised_from"] == str(SHIPPED)
     assert card_of(recipe, 1, {}, "")["licence"] == "Apache-2.0"
     assert card_of(recipe.changed(licence="mine"), 1, {}, "")["licence"] == "mine"
-    assert "same" not in caplog.text  # its name is another
 
 
-def test_a_run_named_like_its_start_is_told_once(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("task", ["detector", "pose"])
+def test_a_default_recipe_run_again_tells_of_its_own_start(task: str) -> None:
+    shipped = Checkpoint.load(SHIPPED.with_name(task))
+    recipe = load_recipe(RECIPES / f"default-{task}.toml")
+    again = _started_from(shipped, recipe)
+    assert again.version == f"{shipped.card.version}+"
+    assert card_of(again, 1, {}, "")["initialised_from"] == (
+        f"{shipped.identity}; it started from {shipped.card.initialised_from}"
+    )
+    once_more = replace(shipped, card=shipped.card.model_copy(update={"version": again.version}))
+    assert _started_from(once_more, recipe).version == f"{shipped.card.version}++"
+    other = _started_from(shipped, recipe.changed(version="99"))
+    assert other.version == "99"
+    assert other.init_remarks == again.init_remarks
+
+
+def test_a_run_named_like_its_start_keeps_its_version_when_it_goes_on(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = Checkpoint.load(SHIPPED).card
     namesake = recipe.changed(name=card.name, version=card.version)
-    train(namesake, tmp_path, monkeypatch)
-    (warning,) = (record for record in caplog.records if record.levelname == "WARNING")
-    assert f"starts from {card.name} {card.version}" in warning.getMessage()
-    assert "--set version=" in warning.getMessage()
-    caplog.clear()
-    train(namesake, tmp_path, monkeypatch)  # goes on
-    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    assert train(namesake, tmp_path, monkeypatch).version == f"{card.version}+"
+    newer = card.model_copy(update={"version": f"{card.version}+"})
+    monkeypatch.setattr(
+        "training.launch.checkpoint_at", lambda _: replace(Checkpoint.load(SHIPPED), card=newer)
+    )
+    assert train(namesake, tmp_path, monkeypatch).version == f"{card.version}+"
+    with pytest.raises(TrainingError, match="version differ"):
+        train(namesake.changed(version="99"), tmp_path, monkeypatch)
 
 
 def test_a_run_goes_on_without_the_weights_it_started_from(
