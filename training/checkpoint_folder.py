@@ -1,4 +1,4 @@
-"""What every export does: weights and card into a folder that replaces the old one all at once."""
+"""What every export does: weights and card into a folder that takes the old one's place when it is complete."""
 
 import shutil
 import tempfile
@@ -17,15 +17,21 @@ from training.recipe import Recipe
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """An empty folder to write into; it takes the place of `folder` when the block ends without an error."""
+    """An empty folder to write into; it takes the place of `folder` when the block ends without an error.
+
+    A kill in the middle of that leaves the old one beside it, as `.<name>.replaced`.
+    """
+    old = folder.with_name(f".{folder.name}.replaced")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         staged = Path(scratch) / folder.name
         staged.mkdir()
         yield staged
         if folder.exists():
-            shutil.rmtree(folder)
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
         staged.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def to_half(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
