@@ -1,5 +1,6 @@
 """A pool of rendered pictures on disk: rendered once, when first asked for, and read from then on."""
 
+import errno
 import json
 import math
 import multiprocessing
@@ -20,6 +21,8 @@ from training.datasets.synthetic.backgrounds import Backgrounds
 from training.datasets.synthetic.crops import render_crop
 from training.datasets.synthetic.scenes import render_scene
 from training.datasets.types import Handedness, HandLabel, LabelledImage
+
+_NOT_HERE = (errno.EOPNOTSUPP, errno.EINVAL)  # what file systems say that reserve no room
 
 Kind = Literal["crop", "scene"]
 
@@ -86,7 +89,8 @@ class RenderedPool:
     first asked for and kept in memory-mapped files in the folder `path`, which grow when a pool of more items is asked
     for and never shrink; one of fewer items has the first of them. Any number of processes may use the folder at once:
     an item counts as present only if its checksum, written last, matches, so a half-written one (a killed process, a
-    full disk) is rendered again. Raises ValueError when the folder holds a pool made with other parameters.
+    full disk) is rendered again. Raises ValueError when the folder holds a pool made with other parameters, OSError
+    when the disk has no room for the whole pool, where the system can tell.
     """
 
     def __init__(
@@ -153,16 +157,17 @@ class RenderedPool:
         self._checksums: NDArray[np.uint32] = self._mapped("checksums", np.dtype(np.uint32))
 
     def _mapped(self, name: str, dtype: np.dtype[Any], *item: int) -> NDArray[Any]:
-        """(count, *item) of the values in a file, which is made, or made longer, as needed; sparse: all zeros.
+        """(count, *item) of the values in a file, which is made, or made longer, as needed: all zeros.
 
-        Where another process is making it longer too, the byte written here may hit an item of its own, whose checksum
+        Where another process is making it longer too, a byte written here may hit an item of its own, whose checksum
         tells.
         """
         path = self.path / f"{name}.bin"
         path.touch()
         with path.open("r+b") as file:
             length = self.count * math.prod(item) * dtype.itemsize
-            if file.seek(0, os.SEEK_END) < length:
+            _reserve(file.fileno(), length, path)
+            if file.seek(0, os.SEEK_END) < length:  # sparse, where no room could be reserved
                 file.seek(length - 1)
                 file.write(b"\0")
         return np.memmap(path, dtype, "r+", shape=(self.count, *item))
@@ -208,6 +213,22 @@ class RenderedPool:
 
     def _labelled(self, image: NDArray[np.uint8], record: np.void) -> LabelledImage:
         return LabelledImage(image, unpack(record), bool(record["complete"]), "synthetic", "synthetic")
+
+
+def _reserve(file: int, length: int, path: Path) -> None:
+    """Make an open file that is shorter or sparse `length` bytes long, with room for all of them: writing to a mapped
+    file ends the process where the disk is full. Raises OSError where there is no room; does nothing where the system
+    or the file system cannot reserve any.
+    """
+    there = os.fstat(file)
+    if not hasattr(os, "posix_fallocate") or min(there.st_size, there.st_blocks * 512) >= length:
+        return
+    try:
+        os.posix_fallocate(file, 0, length)
+    except OSError as error:
+        if error.errno not in _NOT_HERE:
+            os.ftruncate(file, there.st_size)  # gives back what was taken before the disk was full
+            raise OSError(error.errno, f"{error.strerror}: {length:,} bytes are needed", str(path)) from None
 
 
 def _checksum(image: NDArray[np.uint8], record: np.void) -> int:

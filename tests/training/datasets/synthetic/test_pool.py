@@ -1,6 +1,8 @@
 """The pool on disk: lazy, deterministic, whole or not at all."""
 
+import errno
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -79,6 +81,38 @@ def test_a_larger_pool_goes_on_with_a_smaller_one(tmp_path):
     assert len(again) == len(again.filled()) == 3
     assert again.filled().tolist() == [False, True, True]
     assert pool_at(tmp_path / "pool", count=7).filled()[6]  # nothing was cut off
+
+
+def test_room_for_the_whole_pool_is_taken_at_once_and_in_an_older_sparse_pool(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.delattr(os, "posix_fallocate")
+        first = pool_at(tmp_path / "pool", count=90)[2]
+    images = tmp_path / "pool" / "images.bin"
+    assert images.stat().st_blocks * 512 < 90 * SIZE**2 * 3
+    pool = pool_at(tmp_path / "pool", count=90)
+    assert images.stat().st_blocks * 512 >= images.stat().st_size == 90 * SIZE**2 * 3
+    assert pool.filled()[2]
+    assert_same(pool[2], first)
+
+
+def test_a_full_disk_is_told_with_the_file_and_its_size(tmp_path, monkeypatch):
+    def full(file: int, *_: int) -> None:
+        os.truncate(file, 5000)  # as far as it went
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match=r"No space left on device: 41,472 bytes are needed: .*images\.bin"):
+        pool_at(tmp_path / "pool")
+    assert (tmp_path / "pool" / "images.bin").stat().st_size == 0
+
+
+@pytest.mark.parametrize("reason", [errno.EOPNOTSUPP, errno.EINVAL])
+def test_a_file_system_that_reserves_no_room_has_pools_too(tmp_path, monkeypatch, reason):
+    def unable(*_: int) -> None:
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(os, "posix_fallocate", unable)
+    assert_same(pool_at(tmp_path / "pool")[1], render_crop(item_seed(3, 1), SIZE, Backgrounds([])))
 
 
 def test_pools_of_several_kinds_sizes_and_seeds_lie_side_by_side(tmp_path):
