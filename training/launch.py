@@ -11,6 +11,7 @@ from service.engines.torch import Placement, place
 from service.inference.cores import available_cores
 from service.models.checkpoint import Checkpoint
 from training import distributed
+from training.datasets.synthetic.pool import RenderingError
 from training.initialise import checkpoint_at
 from training.loop import Run, TrainingError
 from training.recipe import Recipe
@@ -60,7 +61,10 @@ def _train(
     run = Run(create_task(begun, data, cache), recipe, folder, workers, placement.device)
     if not run.resume() and start:
         log.info("%s %s starts from %s", recipe.name, recipe.version, recipe.init_checkpoint)
-    return run.train()
+    try:
+        return run.train()
+    except RenderingError as error:
+        raise TrainingError(str(error)) from None
 
 
 def _started_from(start: Checkpoint, recipe: Recipe) -> Recipe:

@@ -13,6 +13,7 @@ from service.models.checkpoint import Checkpoint
 from tests.training.test_loop import RECIPE
 from tests.training.tiny_run import Line
 from training.checkpoint_folder import card_of
+from training.datasets.synthetic import Backgrounds, RenderedPool
 from training.launch import _has_bfloat16, _started_from, _train
 from training.loop import Run, TrainingError
 from training.recipe import Recipe, load_recipe
@@ -116,6 +117,19 @@ def test_a_state_from_before_there_were_some_fields_resumes(recipe: Recipe, tmp_
     resumed = Run(Line(None, tmp_path / "losses"), recipe.changed(init_checkpoint="new 2"), tmp_path)
     assert resumed.resume()
     assert resumed.recipe.init_checkpoint == ""  # nobody knows
+
+
+def test_a_pool_that_nobody_fills_any_more_ends_the_run_with_a_reason(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = RenderedPool(tmp_path / "pool", "crop", 1, 48, 0, Backgrounds([]))
+
+    def without_pictures(_: Run) -> None:
+        raise pool.ended_early()
+
+    monkeypatch.setattr(Run, "train", without_pictures)
+    with pytest.raises(TrainingError, match=r"processes that render into .*pool ended early"):
+        train(recipe, tmp_path, monkeypatch)
 
 
 def test_a_torch_without_mkldnn_has_no_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:

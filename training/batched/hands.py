@@ -133,7 +133,7 @@ def rendered_windows(
     least = min(least, len(pool))
     while int(pool.filled().sum()) < least:
         if _ended(crew) and int(pool.filled().sum()) < least:
-            raise RuntimeError(f"the processes that render into {pool.path} ended early")
+            raise pool.ended_early()
         time.sleep(_WAIT)
     taken = pool.filled()
     there = np.flatnonzero(taken)

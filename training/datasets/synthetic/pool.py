@@ -43,6 +43,10 @@ RECORD = np.dtype(
 )
 
 
+class RenderingError(RuntimeError):
+    """A pool that nobody renders any more, although pictures are missing."""
+
+
 def item_seed(seed: int, index: int) -> int:
     """The rendering seed of item `index` of a pool with this seed."""
     return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0])
@@ -201,6 +205,10 @@ class RenderedPool:
         """Which items have been rendered, (count,); their checksums are only looked at when they are read."""
         filled: NDArray[np.bool_] = np.asarray(self._checksums) != 0
         return filled
+
+    def ended_early(self) -> RenderingError:
+        """What to raise when all that rendered into the pool have ended."""
+        return RenderingError(f"the processes that render into {self.path} ended early")
 
     def _fill(self, index: int) -> LabelledImage:
         render = render_crop if self.kind == "crop" else render_scene
