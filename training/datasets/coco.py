@@ -6,9 +6,12 @@ picture must have then, `source` and `group` (person or collection), annotation 
 labelled, 1 hidden, 2 visible; where all are 0 the hand has a box alone), `handedness` ("left" or "right", anatomical,
 as seen in an unmirrored picture), `box_source` ("human-loose": larger than tight) and `iscrowd`: hands that are not
 labelled one by one, so that nothing in the picture may be taken for "no hand", and no network is judged on it.
+A hand is left out when more than 70 % of its box lies inside a larger box of the same picture.
 """
 
+import functools
 import json
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -21,6 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.types import Handedness, HandLabel, LabelledImage
+
+log = logging.getLogger(__name__)
 
 # A box that lies this much inside a larger one of the same picture labels the same hand a second time, or a part of it:
 # even with keypoints it is mostly wrong.
@@ -129,7 +134,16 @@ def _read(file: Path) -> list[CocoEntry]:
     if strange := labels.keys() - images.keys():
         number = labels[strange.pop()][0].get("id")
         raise DatasetError(f"{file}: annotation {number} is of no image in the file")
-    return [_entry(image, str(name), labels[number], file) for number, (image, name) in images.items()]
+    entries = [_entry(image, str(name), labels[number], file) for number, (image, name) in images.items()]
+    listed = sum(not annotation.get("iscrowd") for annotation in content["annotations"])
+    _tell(file, listed - sum(len(entry.hands) for entry in entries), listed)
+    return entries
+
+
+@functools.cache  # a run reads some files more than once
+def _tell(file: Path, left_out: int, listed: int) -> None:
+    if left_out:
+        log.info("%s: %d of %d hands left out, whose boxes lie inside larger ones", file, left_out, listed)
 
 
 def _entry(image: dict[str, Any], name: str, annotations: Sequence[dict[str, Any]], file: Path) -> CocoEntry:

@@ -68,17 +68,25 @@ def test_a_picture_of_another_size_than_its_labels_is_refused(tmp_path: Path) ->
         photos[0]
 
 
-def test_keypoints_count_without_their_number(tmp_path: Path) -> None:
+def test_keypoints_count_without_their_number(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "training")
     hand = {"bbox": [1, 2, 30, 40], "keypoints": KEYPOINTS}
     (label,) = CocoHands(write(tmp_path, [hand]))[0].hands
     assert label.labelled is not None
     assert label.labelled.sum() == 20
+    assert not caplog.messages  # nothing was left out
 
 
-def test_a_hand_boxed_twice_counts_once(tmp_path: Path) -> None:
+def test_a_hand_boxed_twice_counts_once_and_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "training")
     boxes = [{"bbox": b} for b in ([10, 10, 20, 20], [8, 8, 30, 30], [60, 10, 15, 15])]
-    hands = CocoHands(write(tmp_path, boxes))[0].hands
-    assert [hand.box.tolist() for hand in hands] == [[8, 8, 30, 30], [60, 10, 15, 15]]
+    file = write(tmp_path, [*boxes, {"bbox": [40, 2, 30, 40], "iscrowd": 1}])
+    for _ in range(2):
+        hands = CocoHands(file)[0].hands
+        assert [hand.box.tolist() for hand in hands] == [[8, 8, 30, 30], [60, 10, 15, 15]]
+    assert caplog.messages == [f"{file}: 1 of 3 hands left out, whose boxes lie inside larger ones"]
 
 
 @pytest.mark.parametrize("keypoints", [None, [], [1.0, 2.0, 0] * 21])
