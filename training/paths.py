@@ -4,17 +4,16 @@ import os
 from pathlib import Path
 
 DATA_VARIABLE = "HANDS_DATA"
-_CANDIDATES = (Path("data"), Path("../shared/data"))
+_UNNAMED = (Path("data"), Path("../shared/data"))
 
 
 def data_root(given: Path | None = None) -> Path:
-    """The folder that recipes name their data in: `given`, else $HANDS_DATA, else the first of `data/` and
-    `../shared/data/` that exists.
+    """The folder that recipes name their data in: `given`, else $HANDS_DATA unless it is empty, else the first of
+    `data/` and `../shared/data/` that exists.
 
     Raises FileNotFoundError that says where it looked.
     """
-    named = given or (Path(os.environ[DATA_VARIABLE]) if DATA_VARIABLE in os.environ else None)
-    candidates = (named,) if named else _CANDIDATES
+    candidates = _candidates(given)
     for folder in candidates:
         if folder.is_dir():
             return folder
@@ -24,5 +23,10 @@ def data_root(given: Path | None = None) -> Path:
 
 def data_root_if_any(given: Path | None = None) -> Path | None:
     """The same, or None where none is named and none is there."""
+    candidates = _candidates(given)
+    return None if candidates == _UNNAMED and not any(map(Path.is_dir, candidates)) else data_root(given)
+
+
+def _candidates(given: Path | None) -> tuple[Path, ...]:
     named = given or os.environ.get(DATA_VARIABLE)
-    return data_root(given) if named or any(folder.is_dir() for folder in _CANDIDATES) else None
+    return (Path(named),) if named else _UNNAMED

@@ -18,6 +18,8 @@ def test_a_preview_needs_no_data_but_the_data_that_are_named(
         data_root_if_any(Path("mine"))
     Path("data").mkdir()
     assert data_root_if_any() == data_root() == Path("data")
+    monkeypatch.setenv(DATA_VARIABLE, "")
+    assert data_root_if_any() == data_root() == Path("data")
     monkeypatch.setenv(DATA_VARIABLE, "elsewhere")
     with pytest.raises(FileNotFoundError, match="looked for elsewhere"):
         data_root_if_any()
