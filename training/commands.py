@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from training.photo_sets import PhotoSet
 
 RUNS = Path("runs")
-WEIGHTS = Path("service/weights")
+_CHECKPOINT = "checkpoint folder (default: what ships)"
 PRECISIONS = ("float32", "bfloat16", "float16")
 PREVIEWS = {"synthetic": ".png", "sequence": ".mp4"}  # what can be drawn, and the file it goes to by default
 
@@ -156,8 +156,8 @@ def _judged_photos(options: argparse.Namespace, root: Path) -> "list[PhotoSet]":
 
 
 def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--detector", type=Path, default=WEIGHTS / "detector", help="checkpoint folder")
-    parser.add_argument("--pose", type=Path, default=WEIGHTS / "pose", help="checkpoint folder")
+    parser.add_argument("--detector", type=Path, help=_CHECKPOINT)
+    parser.add_argument("--pose", type=Path, help=_CHECKPOINT)
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
     parser.add_argument("--markdown", action="store_true", help="print the tables as README has them")
     parser.add_argument("--joints", action="store_true", help="print a table of all 21 keypoints too")
@@ -186,7 +186,7 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     from service.engines.base import EngineError
     from service.engines.factory import Runtime
-    from service.inference.pipeline import Pipeline
+    from service.inference.pipeline import DEFAULT_DETECTOR, DEFAULT_POSE, Pipeline
     from service.models.checkpoint import Checkpoint
     from training.paths import data_root
     from training.tables import console, judge, print_judgement
@@ -198,8 +198,9 @@ def _evaluate(options: argparse.Namespace) -> None:
     needs_root = options.photos or options.calibration or not (options.freihand or options.egohands)
     root = data_root(options.data) if needs_root else Path()
     sets = _judged_photos(options, root)
+    detector_folder, pose_folder = options.detector or DEFAULT_DETECTOR, options.pose or DEFAULT_POSE
     try:
-        pipeline = Pipeline.load(options.detector, options.pose, runtime=Runtime(device=options.device))
+        pipeline = Pipeline.load(detector_folder, pose_folder, runtime=Runtime(device=options.device))
     except EngineError as error:
         raise CommandError(str(error)) from None
     if options.calibration:
@@ -207,13 +208,13 @@ def _evaluate(options: argparse.Namespace) -> None:
         from training.calibrate import calibrate, print_calibrations, write_calibration
         from training.plots import draw_reliability, save
 
-        detector = Checkpoint.load(options.detector)
+        detector = Checkpoint.load(detector_folder)
         if options.write:  # what is stored is fitted to scores as they are without any
             pipeline.calibration = Calibration()
         found = calibrate(pipeline, sets, detector.card.recipe, root)
         if options.write:
             write_calibration(
-                options.pose, detector, found, "python -m training evaluate --calibration --write"
+                pose_folder, detector, found, "python -m training evaluate --calibration --write"
             )
         for name, calibrations in found.items():
             print_calibrations(name, calibrations, console())
@@ -323,19 +324,19 @@ def _label_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a file beside the recipes, as `found_hands` of a recipe: hands that the files do not list",
     )
-    parser.add_argument("--pose", type=Path, default=WEIGHTS / "pose", help="checkpoint folder")
+    parser.add_argument("--pose", type=Path, help=_CHECKPOINT)
     parser.add_argument("--to", type=Path, default=RUNS / "own-labels.json", help="the file to write")
 
 
 def _label(options: argparse.Namespace) -> None:
-    from service.inference.pipeline import Pipeline
+    from service.inference.pipeline import DEFAULT_POSE, Pipeline
     from training.datasets.photos import photos_with_found_hands
     from training.paths import data_root
     from training.self_training import label_boxed_hands, write_labels
 
     root = data_root(options.data)
     photos = photos_with_found_hands(root, options.photos, options.found)
-    labels = label_boxed_hands(Pipeline.load(pose=options.pose).pose_engine, photos, root)
+    labels = label_boxed_hands(Pipeline.load(pose=options.pose or DEFAULT_POSE).pose_engine, photos, root)
     options.to.parent.mkdir(parents=True, exist_ok=True)
     write_labels(labels, options.to)
     print(f"{options.to}: {sum(len(hands) for hands in labels.values())} hands in {len(labels)} photos")

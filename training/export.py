@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from service.engines.base import Poses
 from service.engines.onnx import OnnxDetector, OnnxPose
 from service.inference.geometry import STRIDE, Pyramid, letterbox
+from service.inference.pipeline import WEIGHTS
 from service.models.architectures import has_graph
 from service.models.checkpoint import GRAPH, Checkpoint, write_card
 from service.models.detector import HandDetector
@@ -81,7 +82,7 @@ def default_folder(recipe: Recipe, weights: Path) -> Path:
     """Where a run is exported to: a default recipe's in place of what ships, unless it was cut short by --limit, and
     every other beside its weights, where it replaces nothing but itself."""
     if recipe.name == f"default-{recipe.task}" and recipe.limit is None:
-        return Path("service/weights") / recipe.task
+        return WEIGHTS / recipe.task
     return weights.parent / "checkpoint"
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
+from service.inference.pipeline import WEIGHTS
 from service.models import architectures
 from service.models.checkpoint import CARD, Card, Checkpoint
 from service.models.networks import NETWORKS, load_network
@@ -18,7 +19,6 @@ from training.state import read
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Steps (N,), rising, and values (N,)."""
 _FILES = ("best.pt", "final.pt")
-_SHIPPED = Path("service/weights")
 
 
 class RunError(ValueError):
@@ -125,7 +125,7 @@ def _from_checkpoint(checkpoint: Checkpoint) -> TrainedRun:
 
 def _card_of(folder: Path, recipe: Mapping[str, Any]) -> Card | None:
     """The card of the checkpoint exported from a run: beside its weights, or the one that ships if the names agree."""
-    for place in (folder / "checkpoint", _SHIPPED / recipe["task"]):
+    for place in (folder / "checkpoint", WEIGHTS / recipe["task"]):
         if (place / CARD).is_file():
             card = Checkpoint.load(place).card
             if (card.name, card.version) == (recipe["name"], recipe["version"]):

@@ -107,7 +107,7 @@ def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
 
 def test_only_a_whole_default_run_replaces_what_ships(root: Path) -> None:
     path, best = root / "training" / "recipes" / "default-pose.toml", Path("runs/some/best.pt")
-    assert default_folder(load_recipe(path), best) == Path("service/weights/pose")
+    assert default_folder(load_recipe(path), best) == root / "service" / "weights" / "pose"
     beside = Path("runs/some/checkpoint")
     assert default_folder(load_recipe(path, limit=2), best) == beside
     assert default_folder(load_recipe(path, ['name = "mine"']), best) == beside
