@@ -191,10 +191,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from training.paths import data_root
     from training.tables import console, judge, print_judgement
 
-    if options.plot and not options.calibration:
-        raise CommandError("--plot draws the reliability: add --calibration")
-    if options.write and not options.calibration:
-        raise CommandError("--write stores the calibration: add --calibration")
+    _check_calibration_options(options)
     needs_root = options.photos or options.calibration or not (options.freihand or options.egohands)
     root = data_root(options.data) if needs_root else Path()
     sets = _judged_photos(options, root)
@@ -224,6 +221,18 @@ def _evaluate(options: argparse.Namespace) -> None:
     for photos in sets:
         judgement = judge(pipeline, photos.photos, photos.name, photos.parts)
         print_judgement(judgement, console(), options.markdown, options.joints)
+
+
+def _check_calibration_options(options: argparse.Namespace) -> None:
+    """Raises CommandError for options of `evaluate` that would do nothing, or something else, beside the others."""
+    if options.plot and not options.calibration:
+        raise CommandError("--plot draws the reliability: add --calibration")
+    if options.plot and options.plot.suffix != ".png":
+        raise CommandError(f"--plot writes a PNG file: {options.plot} must end in .png")
+    if options.write and not options.calibration:
+        raise CommandError("--write stores the calibration: add --calibration")
+    if options.calibration and (options.markdown or options.joints):
+        raise CommandError("--markdown and --joints are on tables that --calibration does not print")
 
 
 def _report_arguments(parser: argparse.ArgumentParser) -> None:

@@ -44,6 +44,22 @@ def test_numbers_that_cannot_be_meant_are_refused(
     assert capsys.readouterr().err.endswith(f"error: {message}\n")
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--plot x.png", "--plot draws the reliability: add --calibration"),
+        ("--write", "--write stores the calibration: add --calibration"),
+        ("--calibration --plot x.svg", "--plot writes a PNG file: x.svg must end in .png"),
+        ("--calibration --markdown", "on tables that --calibration does not print"),
+        ("--calibration --joints", "on tables that --calibration does not print"),
+    ],
+)
+def test_options_of_evaluate_that_do_nothing_together_are_refused(
+    options: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in told(capsys, "evaluate", *options.split())
+
+
 def test_files_that_cannot_be_read_or_written_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
