@@ -15,7 +15,7 @@ from service.models.keypoints import FINGERS
 from service.models.pose import STRIDE
 from service.models.unet import SIGMA, HandUNet
 from training.datasets.photos import evenly_spaced
-from training.evaluate import Crops, Found, LabelledPhotos
+from training.evaluate import THRESHOLD, Crops, Found, LabelledPhotos
 from training.losses import gaussian_heatmaps
 from training.metrics import greedy_match
 from training.pose import TARGET_SIGMA
@@ -26,7 +26,6 @@ Image = NDArray[np.uint8]
 
 TILE = 240  # pixels
 _GAP = 4
-_LEAST_SCORE = 0.3  # boxes scored below are not drawn
 # RGB, told apart with any kind of colour blindness; a dash pattern and a letter say the same.
 _TRUE, _HIT, _MISS, _FALSE = (255, 255, 255), (86, 180, 233), (240, 228, 66), (230, 110, 0)
 
@@ -158,8 +157,8 @@ def _framed(tile: Image) -> Image:
 
 
 def _sure(found: Found, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32], list[int]]:
-    """A photo's boxes scored high enough to be drawn, their scores, and which true box each one is, or -1."""
-    sure = found.scores[index] >= _LEAST_SCORE
+    """A photo's boxes that recall and precision count, their scores, and which true box each one is, or -1."""
+    sure = found.scores[index] >= THRESHOLD
     boxes = found.boxes[index][sure]
     return boxes, found.scores[index][sure], greedy_match(boxes, found.truth[index])
 

@@ -7,7 +7,7 @@ import torch
 from service.models.pose import HandPose
 from service.models.unet import HandUNet
 from training.datasets.coco import CocoHands
-from training.evaluate import Crops, Found, hand_crops
+from training.evaluate import THRESHOLD, Crops, Found, hand_crops
 from training.pose_metrics import PoseErrors
 from training.sample_pictures import (
     TILE,
@@ -76,6 +76,8 @@ def test_failures_are_photos_with_a_missed_or_a_false_hand(photos: CocoHands) ->
     boxes[1], scores[1] = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)  # missed
     boxes[2] = np.concatenate([boxes[2], [[0, 0, 9, 9]]]).astype(np.float32)  # false
     scores[2] = np.append(scores[2], np.float32(0.8))
+    boxes[3] = np.concatenate([boxes[3], [[0, 0, 9, 9]]]).astype(np.float32)
+    scores[3] = np.append(scores[3], np.float32(THRESHOLD - 0.01))  # recall and precision do not count it
     found = Found(tuple(boxes), tuple(scores), truth, (400.0,) * 4)
     assert spread_photos(found, 4) == ([0, 1, 2, 3], [1, 2])
     assert spread_photos(found, 1)[0] == [0]
