@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from service.inference.drawing import FINGER_COLOURS
+from service.models.keypoints import FINGERS
 from training.datasets.synthetic import Backgrounds, render_crop, render_scene
 from training.datasets.synthetic.choreography import MOST_HANDS
 from training.datasets.synthetic.sequence import HandSequence, SequenceFrame
@@ -16,13 +18,6 @@ from training.datasets.types import HandLabel, LabelledImage
 
 Image = NDArray[np.uint8]
 
-FINGER_COLOURS = (
-    (255, 60, 60),
-    (255, 200, 0),
-    (0, 230, 0),
-    (0, 200, 255),
-    (220, 80, 255),
-)  # RGB, thumb first
 BOX_COLOURS = {"left": (255, 255, 255), "right": (0, 255, 255), None: (160, 160, 160)}
 BACKGROUND_FOLDERS = ("backgrounds", "negatives")  # of the data folder; the second one shows no hands
 
@@ -36,8 +31,8 @@ GIF_STEP = 3  # a GIF shows every third frame at half the size: it would be 100 
 def draw_labels(item: LabelledImage) -> Image:
     """A copy of the picture, (H, W, 3) uint8 RGB, with boxes, skeletons and handedness drawn.
 
-    The thumb is red, the index finger yellow, then green, blue and violet; a hidden keypoint is a black dot, a visible
-    one white. Boxes of left hands are white, of right hands turquoise; an L or R says the same.
+    Fingers have the colours that the service draws them in; a hidden keypoint is a black dot, a visible one white.
+    Boxes of left hands are white, of right hands turquoise; an L or R says the same.
     """
     picture = np.ascontiguousarray(item.image.copy())
     for hand in item.hands:
@@ -61,16 +56,20 @@ def _draw_hand(picture: Image, hand: HandLabel) -> None:
         )
     if hand.keypoints is None:
         return
-    points = [(round(float(x)), round(float(y))) for x, y in hand.keypoints]
-    for finger, shade in enumerate(FINGER_COLOURS):
-        chain = [points[0], *points[1 + 4 * finger : 5 + 4 * finger]]
-        for a, b in pairwise(chain):
-            cv2.line(picture, a, b, shade, 1, cv2.LINE_AA)
+    points = [pixel(*keypoint) for keypoint in hand.keypoints]
+    for finger, shade in zip(FINGERS, FINGER_COLOURS, strict=True):
+        for a, b in pairwise(finger):
+            cv2.line(picture, points[a], points[b], shade, 1, cv2.LINE_AA)
     if max(width, height) < 40:
         return  # dots would hide the hand
     for index, point in enumerate(points):
         seen = hand.visible is None or bool(hand.visible[index])
         cv2.circle(picture, point, 1, (255, 255, 255) if seen else (0, 0, 0), -1)
+
+
+def pixel(x: float, y: float) -> tuple[int, int]:
+    """The pixel that shows a place of the picture, as OpenCV counts them: from the first pixel's centre."""
+    return round(float(x) - 0.5), round(float(y) - 0.5)
 
 
 def contact_sheet(pictures: Sequence[Image], per_row: int) -> Image:

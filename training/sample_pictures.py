@@ -20,7 +20,7 @@ from training.losses import gaussian_heatmaps
 from training.metrics import greedy_match
 from training.pose import TARGET_SIGMA
 from training.pose_metrics import PoseErrors
-from training.preview import contact_sheet
+from training.preview import contact_sheet, pixel
 
 Image = NDArray[np.uint8]
 
@@ -74,7 +74,7 @@ def skeleton_sheet(
 def draw_skeleton(image: Image, keypoints: NDArray[np.floating], known: NDArray[np.bool_]) -> Image:
     """A copy of (H, W, 3) uint8 RGB with 21 keypoints (21, 2) and the bones between those that are known (21,)."""
     canvas = np.ascontiguousarray(image.copy())
-    points = [(round(float(x) - 0.5), round(float(y) - 0.5)) for x, y in keypoints]
+    points = [pixel(*keypoint) for keypoint in keypoints]
     for colour, width in ((None, 4), (FINGER_COLOURS, 2)):  # a dark edge first: lines show on any skin
         for number, finger in enumerate(FINGERS):
             shade = (20, 20, 20) if colour is None else colour[number]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import training.preview as preview
+from service.inference.drawing import FINGER_COLOURS
 from training.commands import PREVIEWS
 from training.datasets.synthetic import Backgrounds
 from training.datasets.synthetic.sequence import HandSequence
@@ -24,9 +25,20 @@ def test_labels_are_drawn_on_a_copy():
     drawn = preview.draw_labels(item)
     assert (item.image == 128).all()
     assert (drawn[15, 40] == preview.BOX_COLOURS["left"]).all()
-    visible, hidden = np.round(hand().keypoints[[9, 5]]).astype(int)
+    visible, hidden = np.round(hand().keypoints[[9, 5]] - 0.5).astype(int)
     assert (drawn[visible[1], visible[0]] == 255).all()
     assert (drawn[hidden[1], hidden[0]] == 0).all()
+
+
+def test_keypoints_and_fingers_are_drawn_as_the_service_draws_them():
+    keypoints = np.full((21, 2), 10.9, np.float32)  # in the pixel 10
+    keypoints[8] = 40.9, 10.9
+    label = HandLabel(np.array([0, 0, 45, 45], np.float32), keypoints, np.ones(21, bool), None)
+    drawn = preview.draw_labels(LabelledImage(np.zeros((50, 50, 3), np.uint8), (label,)))
+    line = drawn[9:12, 25]  # smoothed
+    np.testing.assert_allclose(line[1], FINGER_COLOURS[1], atol=30)
+    assert (line[[0, 2]] < 60).all()
+    assert (drawn[10, 40] == 255).all()
 
 
 def test_a_hand_with_a_box_alone_can_be_drawn():
