@@ -173,7 +173,8 @@ class Recipe(_Section):
     architecture: Architecture = "efficientnet-lite0-fpn"
     # "imagenet", "coco", "none", or a state dict or checkpoint folder to start from.
     init: str
-    # What the card says about it; of a checkpoint folder nothing or what its card says too: that is taken from there.
+    # What the card says about it. Where it is empty, or the card of the checkpoint folder that `init` names says it
+    # already, what that card says is taken instead.
     init_remarks: str = ""
     # Set when a run starts: name, version and sha256 of the checkpoint folder that `init` named then, for the card.
     init_checkpoint: str = ""
