@@ -244,21 +244,6 @@ def _checksum(image: NDArray[np.uint8], record: np.void) -> int:
     return zlib.crc32(record.tobytes(), zlib.crc32(np.ascontiguousarray(image).data)) or 1
 
 
-_worker_pool: RenderedPool | None = None
-
-
-def _start_worker(pool: RenderedPool) -> None:
-    global _worker_pool  # noqa: PLW0603 - a worker process serves one pool
-    _worker_pool = pool
-    cv2.setNumThreads(1)
-
-
-def _render_item(index: int) -> int:
-    assert _worker_pool is not None
-    _worker_pool[index]
-    return index
-
-
 def fill_in_background(pool: RenderedPool, processes: int) -> list[BaseProcess]:
     """Start rendering what a pool still misses, in so many processes beside this one, and return at once. They end when
     nothing is left, or with this process. What was rendered when one is killed is kept."""
@@ -275,6 +260,6 @@ def fill_in_background(pool: RenderedPool, processes: int) -> list[BaseProcess]:
 
 
 def _render_some(pool: RenderedPool, first: int, step: int) -> None:
-    _start_worker(pool)
+    cv2.setNumThreads(1)
     for number in range(first, len(pool), step):
-        _render_item(number)
+        pool[number]
