@@ -1,8 +1,7 @@
 """Sequences as files: for people to look at, and as the camera of a browser under test."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -12,59 +11,34 @@ from training.datasets.synthetic.sequence import HandSequence
 
 Image = NDArray[np.uint8]
 
-CAMERA_SUFFIXES = (".mjpeg", ".y4m")
-MJPEG_FPS = 30.0  # Chromium plays every MJPEG file at this rate, since the format has no field for it
+CAMERA_FPS = 30.0  # Chromium plays every MJPEG file at this rate, since the format has no field for it
 JPEG_QUALITY = 92
 
 
-def write_camera_file(sequence: HandSequence, path: Path, *, there_and_back: bool = True) -> None:
-    """Write a sequence as a file that Chromium takes for a camera.
+def write_camera_file(sequence: HandSequence, path: Path) -> None:
+    """Write a sequence, and then the same backwards, as a file that Chromium takes for a camera.
 
         chromium --use-fake-device-for-media-stream --use-fake-ui-for-media-stream \\
             --use-file-for-fake-video-capture=hands.mjpeg
 
-    path: `.mjpeg` (JPEG pictures one after the other) or `.y4m` (uncompressed: 0.5 MB a VGA frame, but exact and at
-    any rate of frames). Chromium plays the file over and over; there_and_back appends the sequence backwards, so that
-    no hand jumps where it starts again. Raises ValueError for another suffix and for an MJPEG file that is not at 30
-    frames a second, OSError when the file cannot be written.
+    Chromium plays the file over and over; backwards, so that no hand jumps where it starts again. Raises ValueError for
+    another suffix than `.mjpeg` and for a sequence that is not at 30 frames a second, OSError when the file cannot be
+    written.
     """
-    suffix = path.suffix.lower()
-    if suffix not in CAMERA_SUFFIXES:
-        raise ValueError(f"a camera file ends in {' or '.join(CAMERA_SUFFIXES)}, not {path.name}")
-    if suffix == ".mjpeg" and sequence.fps != MJPEG_FPS:
-        raise ValueError(f"an MJPEG file is played at {MJPEG_FPS:g} frames a second, not at {sequence.fps:g}")
-    encode = _jpeg if suffix == ".mjpeg" else _y4m_frame
-    frames = (encode(frame.picture.image) for frame in sequence)
+    if path.suffix.lower() != ".mjpeg":
+        raise ValueError(f"a camera file ends in .mjpeg, not {path.name}")
+    if sequence.fps != CAMERA_FPS:
+        raise ValueError(
+            f"a camera file is played at {CAMERA_FPS:g} frames a second, not at {sequence.fps:g}"
+        )
     with path.open("wb") as file:
-        if suffix == ".y4m":
-            file.write(_y4m_header(sequence))
-        kept = _written(file, frames)
-        if there_and_back:
-            file.writelines(reversed(kept[1:-1]))
-
-
-def _written(file: BinaryIO, frames: Iterator[bytes]) -> list[bytes]:
-    kept = []
-    for encoded in frames:
-        file.write(encoded)
-        kept.append(encoded)
-    return kept
+        frames = [_jpeg(frame.picture.image) for frame in sequence]
+        file.writelines([*frames, *frames[-2:0:-1]])
 
 
 def _jpeg(image: Image) -> bytes:
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     return cv2.imencode(".jpg", np.ascontiguousarray(image[:, :, ::-1]), options)[1].tobytes()
-
-
-def _y4m_header(sequence: HandSequence) -> bytes:
-    """The stream header of YUV4MPEG2. Chromium knows the colour space "420" by this name alone."""
-    rate = f"F{round(sequence.fps * 1000)}:1000"
-    return f"YUV4MPEG2 W{sequence.width} H{sequence.height} {rate} Ip A1:1 C420\n".encode()
-
-
-def _y4m_frame(image: Image) -> bytes:
-    """(H, W, 3) uint8 RGB, both even, as a frame of planar YUV 4:2:0 (BT.601, limited range)."""
-    return b"FRAME\n" + cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420).tobytes()
 
 
 def write_video(pictures: Iterable[Image], path: Path, fps: float) -> None:
