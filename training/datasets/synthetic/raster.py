@@ -29,13 +29,13 @@ class Fragments:
     weights: NDArray[np.float32]
 
 
-def rasterise(geometry: Geometry, size: int, samples: int = SAMPLES) -> Fragments:
+def rasterise(geometry: Geometry, size: int) -> Fragments:
     """Find the nearest triangle at every sample of a square picture of `size` pixels."""
-    side = size * samples
+    side = size * SAMPLES
     depth = np.full((side, side), FAR, np.float32)
     triangle = np.full((side, side), -1, np.int32)
     weights = np.zeros((side, side, 2), np.float32)
-    scaled = geometry.vertices * np.array([samples, samples, 1], np.float32)
+    scaled = geometry.vertices * np.array([SAMPLES, SAMPLES, 1], np.float32)
     draw_triangles(scaled, geometry.keep, geometry.triangles, depth, triangle, weights)
     return Fragments(depth, triangle, weights)
 
@@ -80,24 +80,24 @@ def draw_triangles(vertices, keep, triangles, depth, triangle, weights):  # type
 
 
 @njit(fastmath=True, cache=True)
-def resolve(depth, triangle, samples):  # type: ignore[no-untyped-def]
+def resolve(depth, triangle):  # type: ignore[no-untyped-def]
     """From samples to pixels: coverage (S, S) in 0..1, and the flat index (S, S) of the nearest sample, or -1."""
     side = depth.shape[0]
-    size = side // samples
+    size = side // SAMPLES
     coverage = np.zeros((size, size), np.float32)
     chosen = np.full((size, size), -1, np.int32)
     for y in range(size):
         for x in range(size):
             count = 0
-            nearest = np.float32(1e9)
-            for sy in range(y * samples, (y + 1) * samples):
-                for sx in range(x * samples, (x + 1) * samples):
+            nearest = FAR
+            for sy in range(y * SAMPLES, (y + 1) * SAMPLES):
+                for sx in range(x * SAMPLES, (x + 1) * SAMPLES):
                     if triangle[sy, sx] >= 0:
                         count += 1
                         if depth[sy, sx] < nearest:
                             nearest = depth[sy, sx]
                             chosen[y, x] = sy * side + sx
-            coverage[y, x] = count / (samples * samples)
+            coverage[y, x] = count / (SAMPLES * SAMPLES)
     return coverage, chosen
 
 

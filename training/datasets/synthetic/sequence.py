@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.synthetic.appearance import (
-    HandAppearance,
-)
+from training.datasets.synthetic.appearance import HandAppearance
 from training.datasets.synthetic.backgrounds import Backgrounds
 from training.datasets.synthetic.camera import blurred, motion_at
 from training.datasets.synthetic.choreography import (
@@ -165,7 +163,7 @@ class HandSequence:
         geometry = join(stage.parts)
         fragments = rasterise(geometry, self._side)
         rendering = shade(geometry, fragments, setting.lighting, self._scale / 13)
-        _, chosen = resolve(fragments.depth, fragments.triangle, SAMPLES)
+        _, chosen = resolve(fragments.depth, fragments.triangle)
         moved = np.concatenate([part.vertices for part in later.parts])
         motion = motion_at(geometry, fragments, moved, chosen)
         colour, coverage = blurred(rendering.colour, rendering.coverage, motion)

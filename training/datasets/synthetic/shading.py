@@ -45,7 +45,7 @@ class Rendering:
 def shade(geometry: Geometry, fragments: Fragments, lighting: Lighting, occlusion_radius: float) -> Rendering:
     """Colour every pixel that something covers. `occlusion_radius`, in pixels, is how far ambient occlusion reaches:
     about a thirteenth of a hand."""
-    coverage, chosen = resolve(fragments.depth, fragments.triangle, SAMPLES)
+    coverage, chosen = resolve(fragments.depth, fragments.triangle)
     occlusion = _ambient_occlusion(fragments.depth, coverage, chosen, occlusion_radius)
     shadow_depth, shadow_matrix, bias = _shadow_map(geometry, lighting.directions[0])
     colour = np.zeros((*coverage.shape, 3), np.float32)
@@ -149,7 +149,7 @@ def _shade_pixels(  # type: ignore[no-untyped-def]
     albedo = np.zeros(5)  # red, green, blue, specular strength, gloss
     light = np.zeros(3)
     size = chosen.shape[0]
-    side = size * 2
+    side = size * SAMPLES
     for y in range(size):
         for x in range(size):
             sample = chosen[y, x]
@@ -199,7 +199,7 @@ def _shade_pixels(  # type: ignore[no-untyped-def]
                 facing = nx * lx + ny * ly + nz * lz
                 lit = 1.0
                 if lamp == 0:
-                    px, py = (sample % side + 0.5) * 0.5, (sample // side + 0.5) * 0.5
+                    px, py = (sample % side + 0.5) / SAMPLES, (sample // side + 0.5) / SAMPLES
                     lit = 1 - shadow * _shadowed(px, py, depths[sample], shadow_depth, shadow_matrix, bias)
                 # Light that enters skin leaves it some way off, red the furthest: it wraps around the edge of a shadow.
                 if surface.skin == 1:

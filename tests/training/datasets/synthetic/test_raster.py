@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.datasets.synthetic.raster import FAR, NOISE, SAMPLES, lookup, rasterise, resolve
+from training.datasets.synthetic.raster import FAR, NOISE, lookup, rasterise, resolve
 from training.datasets.synthetic.surfaces import SURFACE, Geometry, Part, join
 
 SIZE = 16
@@ -21,7 +21,7 @@ def quad(depth: float, low: float = 4, high: float = 12, keep: list[float] | Non
 def seen(geometry: Geometry) -> np.ndarray:
     """Which part every pixel shows, -1 for none."""
     fragments = rasterise(geometry, SIZE)
-    _, chosen = resolve(fragments.depth, fragments.triangle, SAMPLES)
+    _, chosen = resolve(fragments.depth, fragments.triangle)
     triangle = np.where(chosen >= 0, fragments.triangle.ravel()[chosen], -1)
     return np.where(triangle >= 0, geometry.part[triangle], -1)
 
@@ -34,7 +34,7 @@ def test_a_square_covers_its_pixels_and_no_others():
 
 def test_coverage_is_partial_at_edges():
     fragments = rasterise(join([quad(1, 4.5, 11.5)]), SIZE)
-    coverage, _ = resolve(fragments.depth, fragments.triangle, SAMPLES)
+    coverage, _ = resolve(fragments.depth, fragments.triangle)
     assert coverage[8, 8] == 1
     assert coverage[8, 4] == pytest.approx(0.5)
     assert coverage[4, 4] == pytest.approx(0.25)
