@@ -1,7 +1,7 @@
 """How the pictures of rendered hold-outs are laid out: which hands stand where in each slice."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.synthetic.appearance import HandAppearance, draw_appearance, draw_material
-from training.datasets.synthetic.casting import draw_actor, draw_pair
+from training.datasets.synthetic.casting import GRIPPING, draw_actor, draw_pair
 from training.datasets.synthetic.layouts import Scene, crowd
 from training.datasets.synthetic.objects import person
 from training.datasets.synthetic.stage import (
@@ -277,8 +277,6 @@ def _turned_back(rng: Generator) -> Turn:
     return lambda: _back(rng)
 
 
-HELD: Sequence[str] = ("hold", "grip", "tripod", "pinch", "partly_closed")
-
 SLICES: dict[str, SliceLayout] = {
     "egocentric": SliceLayout(
         "two people's hands over a table", 640, 360, _egocentric, (2, 4), (0.7, 1.0), 0.3, on_table=True
@@ -291,9 +289,7 @@ SLICES: dict[str, SliceLayout] = {
         "dark and pale skin in poor light", 640, 480, _single(choose=_dark_or_pale), dark=True
     ),
     "crossing": SliceLayout("two crossing hands", 640, 480, _crossing, (2, 2), (0.8, 1.0), 0.35),
-    "holding": SliceLayout(
-        "hands that hold something", 640, 480, _single(tuple(HELD), holding=True), seen=0.3
-    ),
+    "holding": SliceLayout("hands that hold something", 640, 480, _single(GRIPPING, holding=True), seen=0.3),
     "face": SliceLayout("in front of a face", 640, 480, _before_face, (1, 2), (0.8, 1.0), 0.4),
     "close_up": SliceLayout(
         "a hand that fills the picture", 480, 480, _single(sides=(310, 450)), in_picture=(0.85, 1.0)
