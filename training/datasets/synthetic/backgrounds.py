@@ -120,7 +120,7 @@ def procedural(rng: Generator, size: int) -> Image:
         corners = cv2.boxPoints(
             (tuple(rng.uniform(0, size, 2)), tuple(rng.uniform(0.1, 0.9, 2) * size), rng.normal(0, 8))
         )
-        cv2.fillConvexPoly(picture, corners.astype(np.int32), tuple(rng.uniform(0, 1, 3)), cv2.LINE_AA)
+        cv2.fillConvexPoly(picture, corners.astype(np.int32), tuple(rng.uniform(0, 1, 3)))
     return (np.clip(picture, 0, 1) * 255).astype(np.uint8)
 
 
@@ -144,12 +144,10 @@ def table(rng: Generator, size: int, photo: Image) -> Image:
             rng.uniform(0, 180),
         )
         shade = rng.uniform(0, 1, 3) if rng.random() < 0.6 else np.full(3, rng.uniform(0.7, 1))
-        cv2.fillConvexPoly(top, cv2.boxPoints(box).astype(np.int32), tuple(shade), cv2.LINE_AA)
+        cv2.fillConvexPoly(top, cv2.boxPoints(box).astype(np.int32), tuple(shade))
     for _ in range(int(rng.integers(0, 5))):  # cups, coins, pieces
         middle, radius = rng.integers(0, 2 * size, 2), int(rng.uniform(0.01, 0.15) * size)
-        cv2.circle(
-            top, (int(middle[0]), int(middle[1])), radius, tuple(rng.uniform(0, 1, 3)), -1, cv2.LINE_AA
-        )
+        cv2.circle(top, (int(middle[0]), int(middle[1])), radius, tuple(rng.uniform(0, 1, 3)), -1)
     slant = rng.uniform(0, 0.35) * size
     corners = np.array([[slant, 0], [size - slant, 0], [size * 1.2, size], [-0.2 * size, size]], np.float32)
     corners[:2, 1] -= rng.uniform(0, 0.3) * size

@@ -1,5 +1,7 @@
 """Pictures of one hand for the pose model."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -133,9 +135,9 @@ def _covered(
     corners = cv2.boxPoints(
         ((x, y), tuple(rng.uniform([0.08, 0.12], [0.28, 0.7]) * size), rng.uniform(0, 180))
     )
-    cv2.fillConvexPoly(mask, corners.astype(np.int32), 1.0, cv2.LINE_AA)
+    cv2.fillConvexPoly(mask, corners.astype(np.int32), 1.0)
     cover = backgrounds.crop(rng, size).astype(np.float32) / np.float32(255)
     picture = picture * (1 - mask[..., None]) + cover * mask[..., None]
     pixels = np.clip(hand.keypoints.astype(int), 0, size - 1)
     visible = hand.visible & (mask[pixels[:, 1], pixels[:, 0]] < 0.5)
-    return picture, HandLabel(hand.box, hand.keypoints, hand.labelled, visible, hand.depth, hand.handedness)
+    return picture, replace(hand, visible=visible)
