@@ -8,10 +8,12 @@ from training.datasets.synthetic.layouts import (
     MOST_HANDS,
     SMALLEST_HAND,
     Scene,
+    _one_person,
     clipped,
     crowd,
     draw_layout,
     empty,
+    free,
     people,
     table_top,
     together,
@@ -53,15 +55,25 @@ def test_scenes_of_other_sizes_are_scaled():
     assert np.median(large) > 1.4 * np.median(small)
 
 
-def test_arms_of_people_come_from_their_shoulders():
-    misses = []
+def test_arms_of_people_come_from_their_own_shoulders():
+    """The left arm of somebody who faces the camera is on the right of the picture."""
+    head, centre, misses = 80.0, np.array([160.0, 60.0]), []
     for seed in range(20):
-        scene = set_up(people, seed)
-        torsos = [part for part in scene.parts if part.owner < 0 and np.ptp(part.vertices[:, 1]) > 60]
+        scene = Scene(320, [], [], [])
+        _one_person(np.random.default_rng(seed), scene, centre, head, 2, near=True)
         for hand, scale in zip(scene.hands, scene.scales, strict=True):
-            nearest = min(np.linalg.norm(torso.vertices - hand.shoulder, axis=1).min() for torso in torsos)
-            misses.append(nearest / scale)
-    assert np.median(misses) < 0.8  # in hand lengths
+            side = 0.5 if hand.handedness == "left" else -0.5
+            shoulder = centre + head * np.array([side, 1.25])
+            misses.append(np.linalg.norm(hand.shoulder[:2] - shoulder) / scale)
+    assert len(misses) > 20
+    assert np.median(misses) < 0.4  # in hand lengths
+
+
+@pytest.mark.parametrize("layout", [free, table_top])
+def test_arms_run_out_of_the_picture(layout):
+    hands = [hand for seed in range(20) for hand in set_up(layout, seed).hands]
+    outside = [np.abs(hand.shoulder[:2] - 160).max() > 160 for hand in hands]
+    assert np.mean(outside) > 0.95
 
 
 def test_all_layouts_are_drawn():
