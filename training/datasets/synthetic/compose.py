@@ -79,7 +79,7 @@ def label(hand: StagedHand, scale: float, geometry: Geometry, fragments: Fragmen
         nearest = float(fragments.depth[row, column])
         if geometry.owners[geometry.part[triangle]] == hand.owner:
             visible[index] = depth - nearest < allowed[index]
-        else:  # a sleeve or ring hardly hides the wrist; anything clearly in front does
+        else:  # anything else, clothes too, hides what it stands before
             visible[index] = nearest > depth
     return HandLabel(
         box=hand_box(hand),

@@ -124,7 +124,7 @@ def test_one_hand_is_hidden_and_seen_again(frames):
     assert shares[-1, hidden] > 0.9
     for frame in frames:
         for clear, hand in zip(frame.clear, frame.picture.hands, strict=True):
-            assert hand.visible.mean() <= clear + 3 / 21  # a sleeve or a glove may lie over a visible wrist
+            assert hand.visible.mean() <= clear  # what is in front of a keypoint hides it
 
 
 def test_a_hand_that_left_the_picture_is_not_labelled():
