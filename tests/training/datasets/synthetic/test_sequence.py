@@ -1,5 +1,6 @@
 """What a tracker under test is promised of a rendered sequence."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -150,6 +151,20 @@ def test_a_camera_in_a_hand_moves_labels_and_picture_alike():
     moved = [held[i].picture.hands[0].keypoints - stand[i].picture.hands[0].keypoints for i in (0, 29)]
     assert np.ptp(moved[1], axis=0).max() < 0.01  # all keypoints alike
     assert np.linalg.norm(moved[1].mean(axis=0) - moved[0].mean(axis=0)) > 0.3
+    for number, way in ((0, moved[0].mean(axis=0)), (29, moved[1].mean(axis=0))):
+        still, wandered = (clip[number].picture.image.mean(axis=2) for clip in (stand, held))
+        there = cv2.warpAffine(still, np.float64([[1, 0, way[0]], [0, 1, way[1]]]), (WIDTH, HEIGHT))
+        inner = np.s_[10:-10, 10:-10]
+        assert np.abs(there - wandered)[inner].mean() < 0.6 * np.abs(still - wandered)[inner].mean()
+
+
+def test_what_moves_is_blurred():
+    clip, at_once = (sequence(script=("cross",), frames=30) for _ in range(2))
+    camera = replace(at_once._setting.camera, shutter=0.0)
+    at_once._setting = replace(at_once._setting, camera=camera)
+    blurred, sharp = (each[15].picture.image.astype(int) for each in (clip, at_once))
+    assert (np.abs(blurred - sharp).max(axis=2) > 8).mean() > 0.005
+    np.testing.assert_array_equal(clip[0].picture.image, at_once[0].picture.image)  # nothing moves yet
 
 
 @pytest.mark.parametrize(
