@@ -1,10 +1,12 @@
 """What the pose model is promised of a crop."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from training.datasets.synthetic import Backgrounds, render_crop
-from training.datasets.synthetic.crops import generator
+from training.datasets.synthetic.crops import _covered, generator
 from training.datasets.types import LabelledImage
 
 SIZE = 96
@@ -78,6 +80,16 @@ def test_the_same_seed_gives_the_same_bytes_whatever_came_before(crops):
     np.testing.assert_array_equal(again.image, crops[7].image)
     np.testing.assert_array_equal(again.hands[0].keypoints, crops[7].hands[0].keypoints)
     assert crops[7].image.tobytes() != crops[8].image.tobytes()
+
+
+def test_what_is_covered_is_not_visible(crops):
+    nothing = np.full((SIZE, SIZE, 3), -1, np.float32)
+    for seed, crop in enumerate(crops[:10]):
+        hand = replace(crop.hands[0], visible=np.ones(21, bool))
+        picture, covered = _covered(np.random.default_rng(seed), nothing, hand, Backgrounds([]))
+        x, y = hand.keypoints.astype(int).T
+        np.testing.assert_array_equal(covered.visible, (picture[y, x] == -1).all(axis=1))
+        assert not covered.visible.all()
 
 
 def test_random_numbers_depend_on_the_whole_key():

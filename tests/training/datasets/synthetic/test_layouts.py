@@ -1,11 +1,14 @@
 """Scenes are laid out without crowding, and arms come from shoulders."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
 from training.datasets.synthetic.layouts import (
     LAYOUTS,
     MOST_HANDS,
+    MOST_OVERLAP,
     SMALLEST_HAND,
     Scene,
     _one_person,
@@ -14,6 +17,7 @@ from training.datasets.synthetic.layouts import (
     draw_layout,
     empty,
     free,
+    overlap,
     people,
     table_top,
     together,
@@ -74,6 +78,12 @@ def test_arms_run_out_of_the_picture(layout):
     hands = [hand for seed in range(20) for hand in set_up(layout, seed).hands]
     outside = [np.abs(hand.shoulder[:2] - 160).max() > 160 for hand in hands]
     assert np.mean(outside) > 0.95
+
+
+def test_hands_that_do_not_touch_on_purpose_lie_apart():
+    for seed in range(40):
+        boxes = [hand_box(hand) for hand in set_up(free, seed).hands]
+        assert all(overlap(one, other) <= MOST_OVERLAP for one, other in combinations(boxes, 2))
 
 
 def test_all_layouts_are_drawn():

@@ -42,6 +42,13 @@ def test_boxes_lie_in_the_picture_and_hold_the_keypoints(scenes):
             assert hand.visible.mean() >= 0.2
 
 
+def test_a_scene_with_a_hand_too_hidden_to_be_labelled_is_not_complete(monkeypatch):
+    monkeypatch.setattr("training.datasets.synthetic.scenes.LEAST_SEEN", 1.1)  # no hand is seen so well
+    shown = [render_scene(seed, 64, Backgrounds([])) for seed in range(8)]
+    assert not any(scene.hands for scene in shown)
+    assert not all(scene.complete for scene in shown)
+
+
 def test_made_up_backgrounds_make_complete_scenes(scenes):
     assert np.mean([scene.complete for scene in scenes]) > 0.9
 

@@ -20,6 +20,7 @@ def test_a_slice_keeps_its_promises(name: str) -> None:
     assert picture.image.shape == (layout.height, layout.width, 3)
     assert picture.image.dtype == np.uint8
     assert picture.complete
+    assert picture.group == name
     assert layout.hands[0] <= len(picture.hands) <= layout.hands[1]
     for hand in picture.hands:
         assert (hand.box[:2] >= 0).all()
@@ -65,9 +66,15 @@ def test_files_are_read_back_as_they_were_rendered_and_kept(tmp_path: Path) -> N
     photos = CocoHands(file)
     for index in range(2):
         rendered, kept = render_slice("crossing", index, MADE_UP), photos[index]
-        assert len(kept.hands) == len(rendered.hands)
-        areas = sorted(float(hand.box[2] * hand.box[3]) for hand in rendered.hands)
-        assert sorted(float(h.box[2] * h.box[3]) for h in kept.hands) == pytest.approx(areas, rel=1e-3)
+        largest_first = sorted(rendered.hands, key=lambda hand: -float(hand.box[2] * hand.box[3]))
+        for hand, other in zip(largest_first, kept.hands, strict=True):
+            assert hand.handedness == other.handedness
+            np.testing.assert_allclose(hand.box, other.box, atol=0.01)
+            np.testing.assert_array_equal(hand.labelled, other.labelled)
+            np.testing.assert_array_equal(hand.visible, other.visible)
+            np.testing.assert_allclose(
+                hand.keypoints[hand.labelled], other.keypoints[hand.labelled], atol=0.01
+            )  # type: ignore[index]
         assert np.abs(kept.image.astype(int) - rendered.image).mean() < 6  # JPEG
     picture = tmp_path / "crossing" / "0000.jpg"
     cv2.imwrite(str(picture), np.zeros((480, 640, 3), np.uint8))
