@@ -119,9 +119,10 @@ def measure(options: argparse.Namespace, task: tuple[int, int]) -> Outcome:
 def clip(options: argparse.Namespace, seed: int, hands: int) -> Iterator[SequenceFrame]:
     """The frames of one clip, rendered or from the folder where they are kept."""
     folders = [options.backgrounds] if options.backgrounds else []
+    backgrounds = Backgrounds(folders, hand_free=folders)
     sequence = HandSequence(
         seed,
-        Backgrounds(folders, hand_free=folders),
+        backgrounds,
         hands=hands,
         frames=options.frames,
         fps=FPS,
@@ -131,7 +132,7 @@ def clip(options: argparse.Namespace, seed: int, hands: int) -> Iterator[Sequenc
         yield from sequence
         return
     camera = "moving" if options.moving_camera else "still"
-    kept = options.keep / f"{seed}-{hands}-{options.frames}-{camera}.pickle"
+    kept = options.keep / f"{seed}-{hands}-{options.frames}-{camera}-{backgrounds.fingerprint()}.pickle"
     if not kept.exists():
         options.keep.mkdir(parents=True, exist_ok=True)
         partial_file = kept.with_suffix(".partial")
