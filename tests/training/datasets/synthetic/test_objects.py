@@ -16,6 +16,7 @@ from training.datasets.synthetic.objects import (
     solid_part,
 )
 from training.datasets.synthetic.poses import draw_identity, draw_pose
+from training.datasets.synthetic.vectors import unit
 
 
 @pytest.mark.parametrize("solid", [BALL, BOX, CYLINDER])
@@ -34,6 +35,12 @@ def test_solid_part_has_the_size_and_place_asked_for():
     np.testing.assert_allclose(np.ptp(part.vertices, axis=0), [4, 2, 6])
     np.testing.assert_allclose(part.vertices.mean(axis=0), [10, 0, 0], atol=1e-12)
     assert np.abs(part.texture).max() == pytest.approx(0.5)
+
+
+def test_normals_of_a_stretched_ball_are_those_of_an_ellipsoid():
+    half_sizes = np.array([1.0, 2, 5])
+    part = solid_part(BALL, half_sizes, np.eye(3), np.zeros(3), draw_skin(np.random.default_rng(0)))
+    np.testing.assert_allclose(part.normals, unit(part.vertices / half_sizes**2), atol=1e-9)
 
 
 @pytest.mark.parametrize(

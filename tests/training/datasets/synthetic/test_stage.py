@@ -19,6 +19,7 @@ from training.datasets.synthetic.stage import (
     stage_hand,
     turned,
 )
+from training.datasets.synthetic.vectors import vertex_normals
 
 NO_BEND = (0.0, 0.0, 0.0, 0.0)
 POSE = Pose(NO_BEND, (0.2,) * 4, NO_BEND, NO_BEND, Thumb(0.2, 0.1, 0.1, 0.1, 0.1))
@@ -65,6 +66,17 @@ def test_mirroring_a_stage_swaps_hands():
     np.testing.assert_allclose(right.mirrored().hands[0].keypoints, left.hands[0].keypoints)
     staged_right = stage_hand(actor(handedness="right"), 0).hands[0]
     np.testing.assert_allclose(staged_right.keypoints, right.hands[0].keypoints, atol=1e-12)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("handedness", ["left", "right"])
+def test_normals_turn_with_the_surface(handedness, mirrored):
+    turn = any_rotations(np.random.default_rng(0), 1)[0]
+    stage = stage_hand(actor(handedness=handedness, turn=turn), 0)
+    skin = (stage.mirrored() if mirrored else stage).parts[0]
+    outward = vertex_normals(skin.vertices, skin.triangles)
+    inside_out = (handedness == "right") != mirrored  # the order of a triangle's corners stays
+    np.testing.assert_allclose(skin.normals, -outward if inside_out else outward, atol=1e-6)
 
 
 def test_yaw_pitch_and_roll_do_what_they_say():
@@ -115,6 +127,10 @@ def test_nothing_behind_the_camera_is_drawn():
     assert seen.parts[0].keep is not None
     assert (seen.parts[0].keep < 0).any()
     assert np.isfinite(seen.parts[0].vertices).all()
+    short = stage_hand(actor(endless=False), 0)
+    seen_short = project(short, placed_view(short, turned(180, -85, 0), 1.2, 50.0, np.array([0.0, 0.0]), 0.0))
+    nearer = np.minimum(short.parts[0].keep, seen.parts[0].keep)
+    np.testing.assert_allclose(seen_short.parts[0].keep, nearer)
 
 
 def test_clothes_cover_their_part_of_the_arm():
@@ -127,12 +143,18 @@ def test_clothes_cover_their_part_of_the_arm():
     assert (sleeve.keep[along < 0.1] < 0).all()
     assert (sleeve.keep[along > 0.3] > 0).all()
     assert (skin.owner, glove.owner, sleeve.owner) == (3, 3, -1)
+    for cloth in (glove, sleeve):
+        assert (((cloth.vertices - skin.vertices) * skin.normals).sum(axis=1) > 0).all()  # over the skin
 
 
 def test_an_arm_may_end_at_its_shoulder():
-    short = stage_hand(actor(endless=False), 0).parts[0].keep
-    assert (short[hand_mesh().along_arm > 3] < 0).all()
-    assert (short[hand_mesh().along_arm < 2.5] > 0).all()
+    dressed = HandAppearance(
+        draw_skin(np.random.default_rng(0)), Sleeve(0.2, 0.05, 0.0, plain(np.full(3, 0.3)))
+    )
+    skin, sleeve = stage_hand(actor(endless=False, appearance=dressed), 0).parts
+    assert (skin.keep[hand_mesh().along_arm < 2.5] > 0).all()
+    for part in (skin, sleeve):
+        assert (part.keep[hand_mesh().along_arm > 3] < 0).all()
 
 
 def test_props_and_joined_stages_move_along():
