@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.datasets.synthetic.backgrounds import Backgrounds, procedural, table
+from training.datasets.synthetic.backgrounds import Backgrounds, held_out, procedural, table
 
 
 @pytest.fixture
@@ -43,6 +43,19 @@ def test_photos_can_be_left_out_even_all(photos):
         9,
         3,
     )
+
+
+def test_photos_of_hold_outs_are_not_trained_on(tmp_path):
+    names = [f"{number}.png" for number in range(30)]
+    for folder in ("behind", "free"):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            cv2.imwrite(str(tmp_path / folder / name), np.zeros((8, 8, 3), np.uint8))
+    backgrounds = Backgrounds.of_training(tmp_path, ["behind"], ["free"])
+    trained = {name for name in names if not held_out(Path(name))}
+    assert 0 < len(trained) < len(names)
+    assert {path.name for path in backgrounds.files} == trained
+    assert {path.parent.name for path in backgrounds.free_files} == {"free"}
 
 
 def test_large_photos_are_reduced(photos):
