@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from tests.training.batched.dots import MARKED, dotted
-from training.augment import CROP_FACTORS
+from training.augment import CROP_FACTORS, LOST
+from training.batched import geometry
 from training.batched.geometry import draw_crops
 from training.batched.windows import Windows
 
@@ -90,6 +91,24 @@ def test_it_is_known_where_there_is_a_picture() -> None:
     assert repeated.any()
     assert not repeated.all()
     assert (~crops.inside).flatten(1).any(1).all()  # half of the hand's box is not seen
+
+
+def test_an_edge_cuts_off_what_it_is_said_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shares of the places evenly in a hand's box that are lost, with no hand cut off and with all of them."""
+    windows = many(dotted(depth=True), 200)
+    low, reach = windows.box[:, None, :2], windows.box[:, None, 2:]
+    windows.keypoints[:] = low + reach * torch.rand(200, 21, 2, generator=generator(1))
+    monkeypatch.setattr(geometry, "REPLICATED", 0.0)
+    lost = []
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(geometry, "CUT_OFF", share)
+        crops = draw_crops(windows, SIZE, 20.0, generator())
+        x, y = (crops.keypoints * SIZE).long().unbind(2)
+        within = ((x >= 0) & (x < SIZE) & (y >= 0) & (y < SIZE)).nonzero()
+        kept = crops.inside[within[:, 0], y[tuple(within.T)], x[tuple(within.T)]].sum()
+        lost.append(1 - float(kept) / x.numel())
+    assert lost[0] < 0.03  # beside the crop
+    assert lost[1] == pytest.approx(sum(LOST) / 2, abs=0.05)
 
 
 def test_the_same_generator_gives_the_same_crops() -> None:
