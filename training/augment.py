@@ -23,6 +23,8 @@ LOST = (0.2, 0.67)  # share of their boxes that is lost
 REPLICATED = 0.3  # share of the others whose border's pixels go on outside of the picture, rather than black
 OCCLUDED = 0.2  # share of the photos' hands with a piece of another picture in front
 STRETCH, SHEAR = 0.08, 0.06  # spreads
+NOISE = 25  # the most, in grey values
+COMPRESSED = 0.2  # share of the pictures that look like JPEGs of low quality
 
 
 def square_crop_matrix(
@@ -148,10 +150,10 @@ def photometric(image: Image, rng: np.random.Generator) -> Image:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
         image = np.clip(grey + (image - grey) * rng.uniform(0.3, 1.5), 0, 255).astype(np.uint8)
     if rng.random() < 0.2:
-        noise = rng.standard_normal(image.shape, dtype=np.float32) * rng.uniform(2, 12)
+        noise = rng.standard_normal(image.shape, dtype=np.float32) * rng.uniform(2, NOISE)
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
-    if rng.random() < 0.15:
-        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 80))]
+    if rng.random() < COMPRESSED:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(8, 80))]
         image = cast(
             Image, cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
         )  # both ways in the same channel order

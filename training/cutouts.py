@@ -73,7 +73,7 @@ def _hand_mask(points: NDArray[np.float64], size: int, rng: np.random.Generator)
     lines += [(points[a], points[b], PALM_WIDTH) for a, b in PALM_BONES]
     for start, end, half in (*lines, (points[0], elbow, WRIST)):
         ends = [tuple(int(v) for v in point.round()) for point in (start, end)]
-        cv2.line(mask, ends[0], ends[1], 1.0, max(1, round(2 * half * palm)), cv2.LINE_AA)
+        cv2.line(mask, ends[0], ends[1], 1.0, max(1, round(2 * half * palm)))
     softest = float(np.clip(_MOST_EDGE * palm, *_EDGE))
     blurred = cv2.GaussianBlur(mask, (0, 0), rng.uniform(_EDGE[0], softest))
     return np.asarray(blurred, np.float32)

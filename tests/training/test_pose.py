@@ -153,6 +153,8 @@ def own_task(root: Path, data: Path, limit: int | None, *more: str) -> PoseTask:
         'data.validation=["judged.json", "others_sample.json"]',
         "data.backgrounds=[]",
         'data.false_hands=""',
+        'data.found_hands=""',
+        'data.hand_free=""',
         'data.own_labels=""',
         "data.share={photo=0.9, own=0.0, boxed=0.0, rendered=0.0, empty=0.1}",
         'init="none"',

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.augment import COMPRESSED, NOISE
 from training.batched.draw import Draw
 
 _GREY = (0.299, 0.587, 0.114)
@@ -32,10 +33,15 @@ def photometric(pictures: Tensor, generator: torch.Generator) -> Tensor:
     pictures = _some(pictures, 0.08, draw, lambda x: _grey(x).expand_as(x))
     pictures = _some(pictures, 0.27, draw, lambda x: _saturate(x, _each(draw, len(x), 0.3, 1.5)))
     pictures = _some(
-        pictures, 0.2, draw, lambda x: x + draw.normal(1, *x.shape) * _each(draw, len(x), 2 / 255, 12 / 255)
+        pictures,
+        0.2,
+        draw,
+        lambda x: x + draw.normal(1, *x.shape) * _each(draw, len(x), 2 / 255, NOISE / 255),
     )
     pictures = pictures.clamp(0, 1)
-    return _some(pictures, 0.15, draw, lambda x: _compress(x, _each(draw, len(x), 0.7, 2.5))).clamp(0, 1)
+    return _some(pictures, COMPRESSED, draw, lambda x: _compress(x, _each(draw, len(x), 0.7, 6.0))).clamp(
+        0, 1
+    )
 
 
 def _some(pictures: Tensor, share: float, draw: Draw, change: Callable[[Tensor], Tensor]) -> Tensor:
