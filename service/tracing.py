@@ -102,7 +102,7 @@ def create(version: str) -> Tracing:
     """Traces over OTLP; the standard environment variables (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_SERVICE_NAME`,
     `OTEL_TRACES_SAMPLER` …) say where to and how many.
 
-    Raises TracingError when the extra `otel` is not installed.
+    Raises TracingError when the extra `otel` is not installed or cannot use what these variables say.
     """
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -111,9 +111,12 @@ def create(version: str) -> Tracing:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ModuleNotFoundError as error:
         raise TracingError(f"tracing needs {error.name}: pip install '.[otel]'") from None
-    ours = Resource.create({"service.name": "handpose", "service.version": version})
-    provider = TracerProvider(resource=ours.merge(OTELResourceDetector().detect()))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    try:
+        ours = Resource.create({"service.name": "handpose", "service.version": version})
+        provider = TracerProvider(resource=ours.merge(OTELResourceDetector().detect()))
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    except ValueError as error:
+        raise TracingError(f"OpenTelemetry cannot use its settings (OTEL_…): {error}") from None
     return Tracing(provider)
 
 

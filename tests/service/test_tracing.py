@@ -138,6 +138,12 @@ def test_without_the_extra_the_start_is_refused(monkeypatch: pytest.MonkeyPatch)
         create("1.2")
 
 
+def test_settings_of_opentelemetry_that_cannot_be_meant_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "-5")
+    with pytest.raises(TracingError, match="OTEL_…"):
+        create("1.2")
+
+
 def test_it_costs_nothing_while_it_is_off() -> None:
     """FastAPI brings the bare API along, and would start exporting because of the environment alone."""
     program = """
