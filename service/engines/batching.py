@@ -4,6 +4,7 @@ Nothing waits for a batch to fill. A request that finds the device idle has it a
 and go together when it is idle again.
 """
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 
@@ -70,11 +71,11 @@ class JointBatches:
     def _compute_all(self, together: list[_Request]) -> Outputs:
         """The first one's outputs; the others are given theirs. If it fails, each of them is to compute for itself."""
         first, *others = together
+        if not others:
+            return self._compute(first.inputs)
         try:
             outputs = self._compute(np.concatenate([request.inputs for request in together]))
-        except Exception:
-            if not others:
-                raise
+        except Exception:  # noqa: BLE001 - each will meet its own, computed alone
             with self._lock:
                 self._waiting = others + self._waiting
             for request in others:
@@ -98,4 +99,4 @@ class JointBatches:
 
 
 def _pixels(request: _Request) -> int:
-    return int(np.prod(request.inputs.shape[:3]))
+    return math.prod(request.inputs.shape[:3])

@@ -63,13 +63,7 @@ def _photos(words: list[str]) -> int:
         metavar="OUT",
         help="write the photo with its hands drawn: a .png or .jpg file, or a folder for many photos",
     )
-    parser.add_argument(
-        "--retry",
-        type=_number(float, 0, 86400),
-        default=DEFAULT_RETRY,
-        metavar="SECONDS",
-        help="how long to try again while the service is busy (%(default)g)",
-    )
+    _add_seconds(parser, "--retry", DEFAULT_RETRY, "how long to try again while the service is busy")
     options = parser.parse_args(words)
     drawings = draws_to(options.photos, options.draw, parser.error) if options.draw else None
     return _guarded(options, lambda client: find_in_photos(client, options, drawings, tell), options.retry)
@@ -87,13 +81,7 @@ def _stream(words: list[str]) -> int:
         "--draw", metavar="OUT", help="write the video with the hands drawn: .mp4, .mov, .mkv or .avi"
     )
     parser.add_argument("--no-smoothing", action="store_true", help="do not smooth the keypoints over time")
-    parser.add_argument(
-        "--reconnect",
-        type=_number(float, 0, 86400),
-        default=30.0,
-        metavar="SECONDS",
-        help="how long to try again when the connection is lost (%(default)g)",
-    )
+    _add_seconds(parser, "--reconnect", 30.0, "how long to try again when the connection is lost")
     options = parser.parse_args(words)
     return _guarded(options, lambda client: follow(client, options, tell))
 
@@ -126,21 +114,21 @@ def _parser(program: str, description: str, usage: str | None = None) -> argpars
     parser.add_argument(
         "--mirrored", action="store_true", default=None, help="mirror images: swap left and right"
     )
-    parser.add_argument(
-        "--timeout",
-        type=_number(float, 0.001, 86400),
-        default=DEFAULT_TIMEOUT,
-        metavar="SECONDS",
-        help="how long to wait for an answer (%(default)g)",
-    )
-    parser.add_argument(
-        "--wait",
-        type=_number(float, 0, 86400),
-        default=0.0,
-        metavar="SECONDS",
-        help="wait this long for the service to be ready (0)",
-    )
+    _add_seconds(parser, "--timeout", DEFAULT_TIMEOUT, "how long to wait for an answer", least=0.001)
+    _add_seconds(parser, "--wait", 0.0, "wait this long for the service to be ready")
     return parser
+
+
+def _add_seconds(
+    parser: argparse.ArgumentParser, name: str, default: float, meaning: str, least: float = 0
+) -> None:
+    parser.add_argument(
+        name,
+        type=_number(float, least, 86400),
+        default=default,
+        metavar="SECONDS",
+        help=f"{meaning} (%(default)g)",
+    )
 
 
 def _guarded(

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -60,11 +60,9 @@ class Options:
 
     def query(self) -> dict[str, str]:
         """As query parameters."""
-        names = ("max_hands", "min_score", "mirrored", "smoothing", "frame_rate")
-        given = {name: getattr(self, name) for name in names}
         return {
             name: str(value).lower() if isinstance(value, bool) else str(value)
-            for name, value in given.items()
+            for name, value in asdict(self).items()
             if value is not None
         }
 
