@@ -26,10 +26,12 @@ from accuracy_sets import PictureSet, damaged_sets, empty_sets, photo_sets, slic
 from accuracy_sheet import Example, write_sheet
 from mediapipe_hands import MediaPipe, environment
 from numpy.typing import NDArray
+from precision import add_precision
 from rich.box import HEAVY_HEAD, MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
+from service.engines.factory import Runtime
 from service.inference.cores import available_cores
 from service.inference.pipeline import DEFAULT_DETECTOR, DEFAULT_POSE, Pipeline, Thresholds
 from training.datasets.synthetic.slice_layouts import SLICES
@@ -47,7 +49,7 @@ def main() -> None:
     sets = chosen(data, options)
     python = options.mediapipe_python or environment(options.runs / "mediapipe")
     thresholds = Thresholds(doubtful=0.0) if options.one_look else Thresholds()
-    pipeline = Pipeline.load(options.detector, options.pose, thresholds)
+    pipeline = Pipeline.load(options.detector, options.pose, thresholds, Runtime(precision=options.precision))
     cache = None if options.fresh else options.runs / "mediapipe-answers"
     examples: dict[str, list[Example]] = {}
     rows: list[tuple[PictureSet, Figures, Figures]] = []
@@ -72,6 +74,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=120, help="pictures of each slice (default 120)")
     parser.add_argument("--detector", type=Path, default=DEFAULT_DETECTOR, help="checkpoint folder")
     parser.add_argument("--pose", type=Path, default=DEFAULT_POSE, help="checkpoint folder")
+    add_precision(parser)
     parser.add_argument("--one-look", action="store_true", help="no second look at doubtful hands")
     parser.add_argument("--max-hands", type=int, default=4)
     parser.add_argument("--min-score", type=float, default=0.5)

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from precision import add_precision
 
+from service.engines.factory import Runtime
 from service.inference.geometry import overlaps
 from service.inference.pipeline import DEFAULT_DETECTOR, Pipeline
 from training.datasets.synthetic.backgrounds import Backgrounds, held_out
@@ -33,12 +35,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=40, help="pictures of each slice")
     parser.add_argument("--detector", type=Path, nargs="+", default=[DEFAULT_DETECTOR], help="checkpoints")
     parser.add_argument("--answered", action="store_true", help="boxes that the pair answers with")
+    add_precision(parser)
     parser.add_argument("--data", type=Path, help="data folder")
     options = parser.parse_args()
     backgrounds = Backgrounds(
         [data_root(options.data) / "backgrounds"], exclude=lambda path: not held_out(path)
     )
-    pipelines = [Pipeline.load(folder) for folder in options.detector]
+    runtime = Runtime(precision=options.precision)
+    pipelines = [Pipeline.load(folder, runtime=runtime) for folder in options.detector]
     print(f"{'slice':12} hands  IoU > 0.5, IoU > 0.75, mean IoU of those above 0.5; for each detector")
     for name in SLICES:
         pictures = [render_slice(name, FIRST + number, backgrounds) for number in range(options.count)]

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from precision import add_precision
 
-from service.engines.factory import load_pair
+from service.engines.factory import Runtime, load_pair
 from service.inference.geometry import Crop, Pyramid
 from service.inference.hands import Box
 from service.inference.pipeline import DEFAULT_DETECTOR, DEFAULT_POSE
@@ -34,11 +35,12 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=600)
     parser.add_argument("--pose", type=Path, default=DEFAULT_POSE, help="checkpoint folder")
+    add_precision(parser)
     parser.add_argument("--data", type=Path, help="data folder")
     options = parser.parse_args()
     folder = data_root(options.data) / "backgrounds"
     backgrounds = Backgrounds([folder], exclude=lambda path: not held_out(path))
-    engine = load_pair(DEFAULT_DETECTOR, options.pose).pose
+    engine = load_pair(DEFAULT_DETECTOR, options.pose, Runtime(precision=options.precision)).pose
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in ("error", "score", "right", "depth")}
     visible, is_right, reach = [], [], []
     for start in range(0, options.count, _BATCH):

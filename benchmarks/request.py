@@ -49,7 +49,10 @@ def main() -> None:
         measured = [ask(client, body) for _ in range(arguments.requests)]
     columns = {"whole request": [ms for ms, _ in measured]}
     columns |= {step: [answer["timing_ms"][step] for _, answer in measured] for step in STEPS}
-    engines = ", ".join(f"{m['name']} {m['version']} ({m['engine']}, {m['device']})" for m in models.values())
+    engines = ", ".join(
+        f"{m['name']} {m['version']} ({m['engine']}, {m['precision']}, {m['device']})"
+        for m in models.values()
+    )
     print(f"POST /v1/pose, 640 × 480 JPEG of {len(body) / 1024:.0f} KiB, {len(answer['hands'])} hand(s), "
           f"{arguments.requests} requests\n{engines}\n{available_cores()} cores, "
           f"load {os.getloadavg()[0]:.1f}\n")  # fmt: skip

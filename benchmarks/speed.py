@@ -2,7 +2,8 @@
 
 A VGA photo of one hand that sways through the picture. Four systems take turns frame by frame, so that whatever else
 the machine does slows all of them down: ours and MediaPipe's (model complexity 1) on single pictures, and both while
-they follow the hand. Ours on ONNX Runtime with one thread. Milliseconds from the decoded picture to the hands; medians.
+they follow the hand. Ours on ONNX Runtime with one thread, in the precision that it is
+served in here. Milliseconds from the decoded picture to the hands; medians.
 All look for one hand: MediaPipe runs its detector on every frame in which it follows fewer hands than it may.
 """
 
@@ -16,9 +17,11 @@ import cv2
 import numpy as np
 from mediapipe_hands import MediaPipe, environment
 from numpy.typing import NDArray
+from precision import add_precision
 from request import PHOTO, vga_jpeg
 from stream import SWAY, moving
 
+from service.engines.factory import Runtime
 from service.inference.pipeline import DEFAULT_DETECTOR, DEFAULT_POSE, Pipeline
 from service.inference.tracking import Tracker, TrackingOptions
 
@@ -39,12 +42,14 @@ def main() -> None:
     parser.add_argument("--photo", type=Path, default=PHOTO, help="a photo of one hand; fitted to 640 × 480")
     parser.add_argument("--detector", type=Path, default=DEFAULT_DETECTOR, help="checkpoint folder")
     parser.add_argument("--pose", type=Path, default=DEFAULT_POSE, help="checkpoint folder")
+    add_precision(parser, "auto")
     parser.add_argument("--mediapipe-python", type=Path, help="an interpreter that has mediapipe 0.10.21")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     python = options.mediapipe_python or environment(RUNS / "mediapipe")
     frames = [decoded(jpeg) for jpeg in moving(vga_jpeg(options.photo))]
-    pipeline = Pipeline.load(options.detector, options.pose)
+    pipeline = Pipeline.load(options.detector, options.pose, runtime=Runtime(precision=options.precision))
+    print(f"ours in {pipeline.models[0].precision} ({pipeline.models[0].reason})")
     with ExitStack() as stack:
         theirs = [
             stack.enter_context(MediaPipe(python, max_hands=1, tracking=tracking))

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from precision import add_precision
 
+from service.engines.factory import Runtime
 from service.inference.cores import available_cores
 from service.inference.pipeline import Pipeline
 from service.inference.tracking import TrackedFrame, Tracker, TrackingOptions
@@ -74,6 +76,7 @@ def main() -> None:
         type=Path,
         help="keep the rendered clips in this folder and use those there (empty it when the renderer changed)",
     )
+    add_precision(parser)
     parser.add_argument("--processes", type=int, default=available_cores())
     options = parser.parse_args()
     tasks = [(seed, hands) for hands in options.hands for seed in options.seeds]
@@ -89,7 +92,7 @@ def main() -> None:
 def measure(options: argparse.Namespace, task: tuple[int, int]) -> Outcome:
     """Follow the hands of one clip."""
     cv2.setNumThreads(1)
-    pipeline = Pipeline.load()
+    pipeline = Pipeline.load(runtime=Runtime(precision=options.precision))
     pipeline.warm_up()
     trackers = [Tracker(pipeline, TrackingOptions(smoothing=smoothing)) for smoothing in (True, False)]
     observations: tuple[list[Observation], list[Observation]] = ([], [])

@@ -14,7 +14,7 @@ from service import safety
 from service.api.addresses import parse_proxies
 from service.api.keys import Scope, parse_scopes
 from service.api.origins import parse_origins
-from service.engines.factory import check_device
+from service.engines.factory import Precision, check_device
 from service.inference.pipeline import DEFAULT_DETECTOR, DEFAULT_POSE
 
 PREFIX = "HANDPOSE_"
@@ -50,17 +50,19 @@ class Settings(BaseSettings):
     engine: Literal["auto", "onnx", "torch"] = Field(
         default="auto",
         description="Runtime of the networks. auto: ONNX Runtime on the CPU; PyTorch for another device, "
-        "another precision, or a checkpoint without an ONNX graph.",
+        "half precision, or a checkpoint without an ONNX graph.",
     )
     device: str = Field(
         default="auto",
         description="cpu, cuda, cuda:N or mps; the service does not start if it is not available. auto: with "
         "PyTorch the first available of cuda, mps, cpu; with ONNX Runtime the CPU.",
     )
-    precision: Literal["float32", "float16", "bfloat16"] = Field(
-        default="float32",
-        description="Precision of the networks; keypoints and boxes are always decoded in float32. float16 "
-        "moves keypoints by 0.01 px on average, bfloat16 by 0.1 px.",
+    precision: Precision = Field(
+        default="auto",
+        description="Precision of the networks; keypoints and boxes are always decoded in float32. auto: int8 "
+        "with ONNX Runtime on x86 CPUs that have VNNI instructions, float32 elsewhere. Answers differ a little, "
+        "so set it where machines of several kinds must agree. PyTorch also has float16, which moves keypoints "
+        "by 0.01 px on average, and bfloat16, 0.1 px.",
     )
     threads: int = Field(
         default=0,

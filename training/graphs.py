@@ -64,7 +64,11 @@ def write_graph(network: HandDetector | HandPose, path: Path, pictures: NDArray[
             external_data=False,
             verbose=False,
         )
-    model = simplified(onnx.load(path))
+    save_compact(simplified(onnx.load(path)), path)
+
+
+def save_compact(model: onnx.ModelProto, path: Path) -> None:
+    """Save a graph without what its exporter noted, its large weights in half precision where nothing is lost."""
     _store_in_half(model)
     _forget_origin(model)
     onnx.save(model, path)

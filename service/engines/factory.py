@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from service.engines.base import DetectorEngine, EngineError, PoseEngine
+from service.engines.cpu import int8_instructions
 from service.engines.loaded import LoadedModel
 from service.inference.calibration import Calibration
 from service.models.checkpoint import Checkpoint
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from service.engines.torch import TorchDetector, TorchPose
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+Precision = Literal["auto", "float32", "int8", "float16", "bfloat16"]
 log = logging.getLogger("service")
 
 _EXTRA = {"torch", "torchvision", "safetensors"}  # modules that come with it
@@ -29,13 +31,14 @@ class Runtime:
     """What to run on. `device` is "auto", "cpu", "cuda", "cuda:N" or "mps", anything else a ValueError.
 
     With engine "auto" ONNX Runtime serves, unless only torch can do what is asked for: another device than the CPU,
-    another precision than float32, a checkpoint without a graph. A GPU is therefore used when it is asked for, by
-    device "cuda", "cuda:N" or "mps", or by engine "torch" with device "auto".
+    half precision, a checkpoint without a graph. A GPU is therefore used when it is asked for, by device "cuda",
+    "cuda:N" or "mps", or by engine "torch" with device "auto". With precision "auto" ONNX Runtime computes in int8
+    where the CPU has instructions for it and both checkpoints have such graphs, and all else in float32.
     """
 
     engine: Literal["auto", "onnx", "torch"] = "auto"
     device: str = "auto"
-    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         check_device(self.device)
@@ -72,7 +75,9 @@ def load_pair(detector: Path, pose: Path, runtime: Runtime | None = None) -> Pai
         return Pair(first, second, (first.model, second.model), _calibration(*checkpoints))
     from service.engines.onnx import OnnxDetector, OnnxPose
 
-    onnx = OnnxDetector(checkpoints[0], reason), OnnxPose(checkpoints[1], reason)
+    precision, why = _onnx_precision(runtime.precision, checkpoints)
+    reason = f"{reason}; {why}"
+    onnx = OnnxDetector(checkpoints[0], reason, precision), OnnxPose(checkpoints[1], reason, precision)
     return Pair(*onnx, (onnx[0].model, onnx[1].model), _calibration(*checkpoints))
 
 
@@ -94,8 +99,14 @@ def _calibration(detector: Checkpoint, pose: Checkpoint) -> Calibration:
 def choose_engine(
     runtime: Runtime, checkpoints: Sequence[Checkpoint]
 ) -> tuple[Literal["onnx", "torch"], str]:
-    """The engine, and why it is the one. Raises EngineError when ONNX Runtime is asked for what only torch can do."""
+    """The engine, and why it is the one. Raises EngineError for what the engine that is asked for cannot do, and for
+    what none can.
+    """
     only_torch = _why_only_torch(runtime)
+    if runtime.precision == "int8" and (only_torch or runtime.engine == "torch"):
+        raise EngineError(
+            f"precision=int8 is for ONNX Runtime on the CPU: {only_torch or 'engine=torch was asked for'}"
+        )
     if runtime.engine == "onnx":
         if only_torch:
             raise EngineError(f"engine=onnx cannot serve this: {only_torch}; use engine=torch")
@@ -117,9 +128,28 @@ def _why_only_torch(runtime: Runtime) -> str:
     """Empty when nothing about the runtime needs torch."""
     if runtime.device not in ("auto", "cpu"):
         return f"ONNX Runtime runs on the CPU here, not on device={runtime.device}"
-    if runtime.precision != "float32":
-        return f"ONNX graphs are in float32, not in precision={runtime.precision}"
+    if runtime.precision in ("float16", "bfloat16"):
+        return f"ONNX graphs are in float32 and int8, not in precision={runtime.precision}"
     return ""
+
+
+def _onnx_precision(
+    asked: Precision, checkpoints: Sequence[Checkpoint]
+) -> tuple[Literal["float32", "int8"], str]:
+    """What ONNX Runtime computes in, and why."""
+    if asked == "float32":
+        return "float32", "precision=float32 was asked for"
+    instructions = int8_instructions()
+    if asked == "int8":
+        if not instructions:
+            log.warning("precision=int8 on a CPU that is not known to be fast with it, and may lose accuracy")
+        return "int8", "precision=int8 was asked for"
+    without = [checkpoint for checkpoint in checkpoints if not checkpoint.has_int8_graph]
+    if without:
+        return "float32", f"precision=auto: {without[0].card.name} has no int8 graph"
+    if not instructions:
+        return "float32", "precision=auto: the CPU is not known to have instructions for int8"
+    return "int8", f"precision=auto: the CPU has {instructions}"
 
 
 def _load_torch(
@@ -128,7 +158,8 @@ def _load_torch(
     try:
         from service.engines.torch import TorchDetector, TorchPose, place
 
-        placement = place(runtime.device, runtime.precision)
+        assert runtime.precision != "int8"  # `choose_engine` refuses it
+        placement = place(runtime.device, "float32" if runtime.precision == "auto" else runtime.precision)
         placement = replace(placement, reason=f"{reason}; {placement.reason}")
         return TorchDetector(checkpoints[0], placement), TorchPose(checkpoints[1], placement)
     except ModuleNotFoundError as error:

@@ -26,7 +26,8 @@ _POSE_OUTPUTS: dict[str, tuple[int | None, ...]] = {
     "right": (None,),
 }
 _DEPTH: dict[str, tuple[int | None, ...]] = {"depth": (None, _N)}  # of a pose graph that has it
-_PRECISIONS = {"tensor(float)": "float32", "tensor(float16)": "float16"}
+
+OnnxPrecision = Literal["float32", "int8"]
 
 
 class _Graph:
@@ -40,11 +41,12 @@ class _Graph:
         outputs: dict[str, tuple[int | None, ...]],
         flexible: bool,
         reason: str,
+        precision: OnnxPrecision,
         optional: dict[str, tuple[int | None, ...]] | None = None,
     ) -> None:
         """optional: outputs that are read if the graph has them. flexible: the sides of the input may vary in
         multiples of `STRIDE` up to `input_size`. Raises EngineError, and CheckpointError for a checkpoint without a
-        graph.
+        graph in that precision.
         """
         self._flexible = flexible
         options = onnxruntime.SessionOptions()
@@ -54,7 +56,7 @@ class _Graph:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         options.log_severity_level = 3  # errors
-        path = checkpoint.graph
+        path = checkpoint.int8_graph if precision == "int8" else checkpoint.graph
         try:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
@@ -79,9 +81,7 @@ class _Graph:
             input_size=card.input_size,
             engine=f"onnxruntime {onnxruntime.__version__}",
             device=_device(self._session.get_providers()[0]),
-            precision=_PRECISIONS.get(
-                self._session.get_outputs()[0].type, self._session.get_outputs()[0].type
-            ),
+            precision=precision,
             reason=reason,
         )
 
@@ -133,14 +133,14 @@ class OnnxDetector:
     """Detector engine: `images` (B, H, W, 3) uint8 to `boxes` and `scores`; the graph normalises and decodes.
 
     Raises EngineError when the graph cannot be loaded or its inputs and outputs are others, CheckpointError when the
-    checkpoint has none.
+    checkpoint has none in that precision.
     """
 
-    def __init__(self, checkpoint: Checkpoint, reason: str = "") -> None:
-        """reason: why this engine was chosen, for `GET /v1/models`."""
-        self._graph = _Graph(
-            checkpoint, "detector", "images", _DETECTOR_OUTPUTS, flexible=True, reason=reason
-        )
+    def __init__(
+        self, checkpoint: Checkpoint, reason: str = "", precision: OnnxPrecision = "float32"
+    ) -> None:
+        """reason: why this engine was chosen, for `GET /v1/models`. precision: of the convolutions."""
+        self._graph = _Graph(checkpoint, "detector", "images", _DETECTOR_OUTPUTS, True, reason, precision)
         self.input_size = self._graph.input_size
         self.closer_size = self._graph.closer_size
         self.model = self._graph.model
@@ -156,14 +156,14 @@ class OnnxPose:
     the graph has it.
 
     Raises EngineError when the graph cannot be loaded or its inputs and outputs are others, CheckpointError when the
-    checkpoint has none.
+    checkpoint has none in that precision.
     """
 
-    def __init__(self, checkpoint: Checkpoint, reason: str = "") -> None:
-        """reason: why this engine was chosen, for `GET /v1/models`."""
-        self._graph = _Graph(
-            checkpoint, "pose", "crops", _POSE_OUTPUTS, flexible=False, reason=reason, optional=_DEPTH
-        )
+    def __init__(
+        self, checkpoint: Checkpoint, reason: str = "", precision: OnnxPrecision = "float32"
+    ) -> None:
+        """reason: why this engine was chosen, for `GET /v1/models`. precision: of the convolutions."""
+        self._graph = _Graph(checkpoint, "pose", "crops", _POSE_OUTPUTS, False, reason, precision, _DEPTH)
         self.input_size = self._graph.input_size
         self.model = self._graph.model
 

@@ -23,6 +23,7 @@ from service.models.keypoints import KEYPOINT_NAMES
 CARD = "card.json"
 WEIGHTS = "model.safetensors"
 GRAPH = "model.onnx"
+INT8_GRAPH = "model-int8.onnx"
 FORMAT = 1
 
 
@@ -116,6 +117,20 @@ class Checkpoint:
         return self.folder / GRAPH
 
     @property
+    def int8_graph(self) -> Path:
+        """The ONNX file that computes in 8-bit integers. Raises CheckpointError if there is none."""
+        if not self.has_int8_graph:
+            raise CheckpointError(
+                f"{self.folder} has no {INT8_GRAPH}: make it with `python -m training quantise {self.folder}`"
+            )
+        return self.folder / INT8_GRAPH
+
+    @property
+    def has_int8_graph(self) -> bool:
+        """Whether the card lists an ONNX file that computes in 8-bit integers."""
+        return INT8_GRAPH in self.card.sha256
+
+    @property
     def has_graph(self) -> bool:
         """Whether there is an ONNX file."""
         return has_graph(self.card.architecture)
@@ -149,10 +164,10 @@ class Checkpoint:
         expected = KEYPOINT_NAMES if card.task == "pose" else ()
         if card.keypoints != expected:
             raise CheckpointError(f"{path}: keypoints are not {list(expected)}")
-        files = _files(card.architecture)
-        if unknown := sorted(card.sha256.keys() - files):
+        required, optional = _files(card.architecture)
+        if unknown := sorted(card.sha256.keys() - {*required, *optional}):
             raise CheckpointError(f"{path}: sha256: {card.architecture} has no {unknown[0]}")
-        for name in files:
+        for name in (*required, *(name for name in optional if name in card.sha256)):
             if name not in card.sha256:
                 raise CheckpointError(f"{path}: sha256: {name} is missing")
             if not (folder / name).is_file():
@@ -171,14 +186,17 @@ def write_card(folder: Path, card: dict[str, Any]) -> Checkpoint:
 
     card: the fields of `Card` but `format` and `sha256`. Raises CheckpointError as `Checkpoint.load` does.
     """
-    hashes = {name: sha256_of(folder / name) for name in _files(card.get("architecture", ""))}
+    required, optional = _files(card.get("architecture", ""))
+    names = (*required, *(name for name in optional if (folder / name).exists()))
+    hashes = {name: sha256_of(folder / name) for name in names}
     text = json.dumps({"format": FORMAT, **card, "sha256": hashes}, indent=2, ensure_ascii=False)
     (folder / CARD).write_text(text + "\n")
     return Checkpoint.load(folder)
 
 
-def _files(architecture: str) -> tuple[str, ...]:
-    return (WEIGHTS, GRAPH) if has_graph(architecture) else (WEIGHTS,)
+def _files(architecture: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The files that a checkpoint of this architecture must have, and those that it may have."""
+    return ((WEIGHTS, GRAPH), (INT8_GRAPH,)) if has_graph(architecture) else ((WEIGHTS,), ())
 
 
 def sha256_of(path: Path) -> str:

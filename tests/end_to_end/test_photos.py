@@ -29,9 +29,10 @@ def test_the_readme_shows_what_its_photo_is_answered(http: httpx.Client, root: P
     assert (answer["image"], answer["models"]) == (shown["image"], shown["models"])
     (hand,), (told,) = answer["hands"], shown["hands"]
     assert hand["handedness"]["label"] == told["handedness"]["label"]
-    assert hand["box"] == pytest.approx(told["box"], abs=1)
+    # To two pixels: CPUs that compute in float32 and in int8 differ by up to one and a half here.
+    assert hand["box"] == pytest.approx(told["box"], abs=2)
     for member in ("x", "y", "z"):
-        assert hand["keypoints"][0][member] == pytest.approx(told["keypoints"][0][member], abs=1)
+        assert hand["keypoints"][0][member] == pytest.approx(told["keypoints"][0][member], abs=2)
 
 
 def test_the_readme_finds_hands_without_a_server(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,13 +13,13 @@ import torch
 
 from service.__main__ import main
 from service.engines.base import EngineError
-from service.engines.factory import Runtime, choose_engine, load_pair
+from service.engines.factory import Precision, Runtime, choose_engine, load_pair
 from service.engines.onnx import OnnxDetector
 from service.engines.torch import TorchDetector, TorchPose, place
 from service.inference.calibration import Calibration
 from service.inference.pipeline import DEFAULT_DETECTOR, DEFAULT_POSE, Pipeline
 from service.models.architectures import FASTER_RCNN_MOBILENET, UNET
-from service.models.checkpoint import CARD, Checkpoint, CheckpointError
+from service.models.checkpoint import CARD, GRAPH, INT8_GRAPH, Checkpoint, CheckpointError
 from service.models.faster_rcnn import HandFasterRCNN
 from service.models.unet import HandUNet
 
@@ -83,6 +83,63 @@ def test_onnx_runtime_refuses_what_it_cannot_do(
 def test_onnx_runtime_asked_for_a_checkpoint_without_a_graph_says_what_to_do(unet: Checkpoint) -> None:
     with pytest.raises(CheckpointError, match=f"{UNET} has no ONNX graph.*use engine=torch"):
         load_pair(DEFAULT_DETECTOR, unet.folder, Runtime("onnx"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "instructions", "found", "why"),
+    [
+        ("auto", "avx_vnni", "int8", "precision=auto: the CPU has avx_vnni"),
+        ("auto", "", "float32", "precision=auto: the CPU is not known to have instructions for int8"),
+        ("float32", "avx_vnni", "float32", "precision=float32 was asked for"),
+        ("int8", "avx_vnni", "int8", "precision=int8 was asked for"),
+        ("int8", "", "int8", "precision=int8 was asked for"),
+    ],
+)
+def test_onnx_runtime_computes_in_int8_where_it_is_fast_or_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    asked: Precision,
+    instructions: str,
+    found: str,
+    why: str,
+) -> None:
+    monkeypatch.setattr("service.engines.factory.int8_instructions", lambda: instructions)
+    for model in load_pair(DEFAULT_DETECTOR, DEFAULT_POSE, Runtime(precision=asked)).models:
+        assert model.precision == found
+        assert model.reason.endswith(f"; {why}")
+        checkpoint = Checkpoint.load(DEFAULT_DETECTOR if model.task == "detector" else DEFAULT_POSE)
+        assert model.sha256 == checkpoint.card.sha256[INT8_GRAPH if found == "int8" else GRAPH]
+    assert ("may lose accuracy" in caplog.text) == (asked == "int8" and not instructions)
+
+
+def test_one_checkpoint_without_an_int8_graph_keeps_both_in_float32(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("service.engines.factory.int8_instructions", lambda: "avx_vnni")
+    pose = shutil.copytree(DEFAULT_POSE, tmp_path / "pose")
+    card = json.loads((pose / CARD).read_text())
+    del card["sha256"][INT8_GRAPH]
+    (pose / CARD).write_text(json.dumps(card))
+    for model in load_pair(DEFAULT_DETECTOR, pose).models:
+        assert model.precision == "float32"
+        assert model.reason.endswith("; precision=auto: default-pose has no int8 graph")
+    with pytest.raises(CheckpointError, match=f"has no {INT8_GRAPH}"):
+        load_pair(DEFAULT_DETECTOR, pose, Runtime(precision="int8"))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "why"),
+    [
+        (Runtime("torch", precision="int8"), "engine=torch was asked for"),
+        (Runtime(device="cuda", precision="int8"), "not on device=cuda"),
+        (Runtime("onnx", "mps", "int8"), "not on device=mps"),
+    ],
+)
+def test_int8_anywhere_else_is_refused(
+    default_pair: tuple[Checkpoint, Checkpoint], runtime: Runtime, why: str
+) -> None:
+    with pytest.raises(EngineError, match=f"precision=int8 is for ONNX Runtime on the CPU: .*{why}"):
+        choose_engine(runtime, default_pair)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CPU", "", "cuda:0,1"])

@@ -12,8 +12,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from service.engines.onnx import EngineError, OnnxDetector, OnnxPose
+from service.inference.geometry import Pyramid, letterbox
 from service.inference.pipeline import DEFAULT_DETECTOR, DEFAULT_POSE
 from service.models.checkpoint import Checkpoint
+from training.datasets.coco import read_rgb
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,24 @@ def test_a_picture_gives_the_same_alone_and_in_a_batch(pose: OnnxPose) -> None:
     size = pose.input_size
     crops = np.random.default_rng(1).integers(0, 255, (2, size, size, 3), np.uint8)
     assert pose(crops).keypoints[1] == pytest.approx(pose(crops[1:]).keypoints[0], abs=0.01)
+
+
+def test_8_bit_integers_find_the_same(root: Path, pose: OnnxPose, detector: OnnxDetector) -> None:
+    rounded = OnnxDetector(Checkpoint.load(DEFAULT_DETECTOR), precision="int8")
+    rounded_pose = OnnxPose(Checkpoint.load(DEFAULT_POSE), precision="int8")
+    assert rounded.model.precision == rounded_pose.model.precision == "int8"
+    for path in sorted((root / "tests" / "photos").glob("*.jpg")):
+        pyramid = Pyramid(read_rgb(path))
+        picture = letterbox(pyramid, detector.input_size)[0][None]
+        expected, found = detector(picture), rounded(picture)
+        sure = expected.scores[0] > 0.5
+        assert found.scores[0, sure] == pytest.approx(expected.scores[0, sure], abs=0.1)
+        assert 0 < np.abs(found.boxes - expected.boxes)[0, sure].max() < 5
+        crop = letterbox(pyramid, pose.input_size, multiple=pose.input_size)[0][None]
+        poses, others = pose(crop), rounded_pose(crop)
+        moved = np.linalg.norm(others.keypoints - poses.keypoints, axis=-1)[poses.scores > 0.5]
+        assert 0 < moved.mean() < 1
+        assert others.hand == pytest.approx(poses.hand, abs=0.05)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def photos(root: Path, shared_data: Path | None) -> list[Image]:
 
 @pytest.fixture(scope="module")
 def onnx() -> Pair:
-    return load_pair(DEFAULT_DETECTOR, DEFAULT_POSE, Runtime("onnx"))
+    return load_pair(DEFAULT_DETECTOR, DEFAULT_POSE, Runtime("onnx", precision="float32"))
 
 
 @pytest.fixture(scope="module")

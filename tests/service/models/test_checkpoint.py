@@ -8,6 +8,7 @@ from service.models.architectures import UNET
 from service.models.checkpoint import (
     CARD,
     GRAPH,
+    INT8_GRAPH,
     WEIGHTS,
     Checkpoint,
     CheckpointError,
@@ -59,15 +60,38 @@ def test_what_is_written_is_read(folder: Path) -> None:
     assert checkpoint.weights.read_bytes() == b"weights"
 
 
-@pytest.mark.parametrize("name", [WEIGHTS, GRAPH])
-def test_a_changed_file_is_refused(folder: Path, name: str) -> None:
+@pytest.fixture
+def with_int8(folder: Path) -> Path:
+    (folder / INT8_GRAPH).write_bytes(b"integers")
+    write_card(folder, FIELDS)
+    return folder
+
+
+def test_a_graph_in_8_bit_integers_may_be_there(with_int8: Path) -> None:
+    checkpoint = Checkpoint.load(with_int8)
+    assert checkpoint.has_int8_graph
+    assert checkpoint.int8_graph.read_bytes() == b"integers"
+
+
+def test_a_graph_in_8_bit_integers_is_one_that_the_card_knows(folder: Path) -> None:
+    (folder / INT8_GRAPH).write_bytes(b"of something else")
+    checkpoint = Checkpoint.load(folder)
+    assert not checkpoint.has_int8_graph
+    with pytest.raises(CheckpointError, match=rf"has no {INT8_GRAPH}: .*training quantise {folder}"):
+        _ = checkpoint.int8_graph
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, GRAPH, INT8_GRAPH])
+def test_a_changed_file_is_refused(with_int8: Path, name: str) -> None:
+    folder = with_int8
     (folder / name).write_bytes(b"other")
     with pytest.raises(CheckpointError, match=rf"{name}: sha256 is"):
         Checkpoint.load(folder)
 
 
-@pytest.mark.parametrize("name", [WEIGHTS, GRAPH, CARD])
-def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+@pytest.mark.parametrize("name", [WEIGHTS, GRAPH, INT8_GRAPH, CARD])
+def test_a_missing_file_is_named(with_int8: Path, name: str) -> None:
+    folder = with_int8
     (folder / name).unlink()
     with pytest.raises(CheckpointError, match=f"has no {name}"):
         Checkpoint.load(folder)
@@ -140,10 +164,11 @@ def test_an_architecture_that_torch_alone_serves_has_no_graph(without_graph: Pat
         _ = checkpoint.graph
 
 
-def test_a_graph_where_none_belongs_is_refused(without_graph: Path) -> None:
-    (without_graph / GRAPH).write_bytes(b"graph")
-    change(without_graph, sha256={WEIGHTS: sha256_of(without_graph / WEIGHTS), GRAPH: "0" * 64})
-    with pytest.raises(CheckpointError, match=f"{UNET} has no {GRAPH}"):
+@pytest.mark.parametrize("name", [GRAPH, INT8_GRAPH])
+def test_a_graph_where_none_belongs_is_refused(without_graph: Path, name: str) -> None:
+    (without_graph / name).write_bytes(b"graph")
+    change(without_graph, sha256={WEIGHTS: sha256_of(without_graph / WEIGHTS), name: "0" * 64})
+    with pytest.raises(CheckpointError, match=f"{UNET} has no {name}"):
         Checkpoint.load(without_graph)
 
 

@@ -1,0 +1,16 @@
+"""The option that says what the pair computes in."""
+
+import argparse
+from typing import get_args
+
+from service.engines.factory import Precision
+
+
+def add_precision(parser: argparse.ArgumentParser, default: Precision = "float32") -> None:
+    """default: "float32" for figures that every CPU shall agree on, "auto" for what is served."""
+    parser.add_argument(
+        "--precision",
+        choices=get_args(Precision),
+        default=default,
+        help=f"as HANDPOSE_PRECISION (default {default})",
+    )
