@@ -14,7 +14,8 @@ from service import safety
 from service.api.addresses import parse_proxies
 from service.api.keys import Scope, parse_scopes
 from service.api.origins import parse_origins
-from service.engines.factory import Precision, check_device
+from service.engines.factory import check_device
+from service.engines.loaded import ServedPrecision
 from service.inference.pipeline import DEFAULT_DETECTOR, DEFAULT_POSE
 
 PREFIX = "HANDPOSE_"
@@ -57,12 +58,12 @@ class Settings(BaseSettings):
         description="cpu, cuda, cuda:N or mps; the service does not start if it is not available. auto: with "
         "PyTorch the first available of cuda, mps, cpu; with ONNX Runtime the CPU.",
     )
-    precision: Precision = Field(
+    precision: ServedPrecision = Field(
         default="auto",
         description="Precision of the networks; keypoints and boxes are always decoded in float32. auto: int8 "
-        "with ONNX Runtime on x86 CPUs that have VNNI instructions, float32 elsewhere. Answers differ a little, "
-        "so set it where machines of several kinds must agree. PyTorch also has float16, which moves keypoints "
-        "by 0.01 px on average, and bfloat16, 0.1 px.",
+        "with ONNX Runtime on x86 CPUs that have VNNI instructions, for checkpoints that have such a graph; float32 "
+        "elsewhere. Answers differ a little, so set it where machines of several kinds must agree. PyTorch also has "
+        "float16, which moves keypoints by 0.01 px on average, and bfloat16, 0.1 px.",
     )
     threads: int = Field(
         default=0,

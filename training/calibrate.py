@@ -1,6 +1,5 @@
 """How well a pair's scores are calibrated on photos it never saw, and the map that training photos suggest."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service.inference.pipeline import Pipeline
-from service.models.checkpoint import CARD, Checkpoint, write_card
+from service.models.checkpoint import Checkpoint, change_card
 from training.calibration import CalibrationError, Platt, Reliability, fit_platt, reliability
 from training.datasets.photos import photos_with_found_hands, photos_without_hands
 from training.datasets.synthetic import Backgrounds, render_scene
@@ -146,22 +145,20 @@ def write_calibration(
     """Store the map of the hand score in a pose checkpoint's card, for use with this detector.
 
     calibrations: as `calibrate` returns them for a pair that is not calibrated yet. Raises CalibrationError where
-    nothing could be fitted.
+    nothing could be fitted, and CheckpointError for a folder whose files are not those of its card.
     """
     fitted = next(c for c in next(iter(calibrations.values())) if c.name == HAND_SCORE)
     if fitted.platt is None:
         raise CalibrationError(fitted.why)
-    card = json.loads((pose / CARD).read_text())
-    card["score_calibration"] = {
-        "detector": detector.identity,
-        "slope": round(fitted.platt.slope, 4),
-        "offset": round(fitted.platt.offset, 4),
-        "command": command,
-    }
-    hashes = card.pop("sha256")
-    del card["format"]
-    if write_card(pose, card).card.sha256 != hashes:
-        raise CalibrationError(f"the files in {pose} changed meanwhile")
+    change_card(
+        Checkpoint.load(pose, "pose"),
+        score_calibration={
+            "detector": detector.identity,
+            "slope": round(fitted.platt.slope, 4),
+            "offset": round(fitted.platt.offset, 4),
+            "command": command,
+        },
+    )
 
 
 def print_calibrations(title: str, calibrations: Sequence[Calibration], console: Console) -> None:

@@ -5,7 +5,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
+
+from service.engines.loaded import ServedPrecision
 
 if TYPE_CHECKING:
     from training.photo_sets import PhotoSet
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 _CHECKPOINT = "checkpoint folder (default: what ships)"
 PRECISIONS = ("float32", "bfloat16", "float16")
-SERVED_PRECISIONS = ("auto", "float32", "int8", *PRECISIONS[1:])
 PREVIEWS = {"synthetic": ".png", "sequence": ".mp4"}  # what can be drawn, and the file it goes to by default
 
 
@@ -132,7 +133,10 @@ def _export(options: argparse.Namespace) -> None:
     for metric in checkpoint.card.metrics:
         print(f"  {metric.data}: {metric.name} {metric.value:.4f}")
     if checkpoint.has_graph:
-        _print_quantised(checkpoint.folder, options)
+        try:
+            _print_quantised(checkpoint.folder, options)
+        except ValueError as error:  # it is complete without, and served in float32
+            print(f"no graph in 8-bit integers: {error}")
     if checkpoint.card.task == "pose" and checkpoint.card.score_calibration is None:
         command = f"python -m training evaluate --pose {checkpoint.folder} --calibration --write"
         print(f"its scores are not calibrated yet: {command}")
@@ -183,7 +187,7 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
     parser.add_argument(
         "--precision",
-        choices=SERVED_PRECISIONS,
+        choices=get_args(ServedPrecision),
         default="float32",
         help="as HANDPOSE_PRECISION (default float32, so that every CPU gives the same figures)",
     )
@@ -260,6 +264,8 @@ def _check_calibration_options(options: argparse.Namespace) -> None:
         raise CommandError(f"--plot writes a PNG file: {options.plot} must end in .png")
     if options.write and not options.calibration:
         raise CommandError("--write stores the calibration: add --calibration")
+    if options.write and options.precision != "float32":
+        raise CommandError("--write stores a calibration of scores in float32: leave --precision out")
     if options.calibration and (options.markdown or options.joints):
         raise CommandError("--markdown and --joints are on tables that --calibration does not print")
 
@@ -367,6 +373,7 @@ def _label_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _label(options: argparse.Namespace) -> None:
+    from service.engines.factory import Runtime
     from service.inference.pipeline import DEFAULT_POSE, Pipeline
     from training.datasets.photos import photos_with_found_hands
     from training.paths import data_root
@@ -374,7 +381,9 @@ def _label(options: argparse.Namespace) -> None:
 
     root = data_root(options.data)
     photos = photos_with_found_hands(root, options.photos, options.found)
-    labels = label_boxed_hands(Pipeline.load(pose=options.pose or DEFAULT_POSE).pose_engine, photos, root)
+    # In float32, so that labels do not depend on the CPU.
+    pipeline = Pipeline.load(pose=options.pose or DEFAULT_POSE, runtime=Runtime(precision="float32"))
+    labels = label_boxed_hands(pipeline.pose_engine, photos, root)
     options.to.parent.mkdir(parents=True, exist_ok=True)
     write_labels(labels, options.to)
     print(f"{options.to}: {sum(len(hands) for hands in labels.values())} hands in {len(labels)} photos")
@@ -383,7 +392,11 @@ def _label(options: argparse.Namespace) -> None:
 COMMANDS: dict[str, Command] = {
     "fetch": Command("Download a public data set.", _fetch_arguments, _fetch),
     "train": Command("Train one network from a recipe.", _train_arguments, _train),
-    "export": Command("Write a run's weights as a checkpoint folder.", _export_arguments, _export),
+    "export": Command(
+        "Write a run's weights as a checkpoint folder, with graphs in float32 and int8.",
+        _export_arguments,
+        _export,
+    ),
     "quantise": Command(
         "Add graphs in 8-bit integers to checkpoint folders.", _quantise_arguments, _quantise
     ),

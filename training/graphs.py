@@ -158,4 +158,8 @@ def _forget_origin(model: onnx.ModelProto) -> None:
     for part in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *graph.value_info):
         del part.metadata_props[:]
         part.doc_string = ""
+    del model.metadata_props[:]
+    used = {node.domain for node in graph.node}
+    for opset in [opset for opset in model.opset_import if opset.domain not in used]:
+        model.opset_import.remove(opset)
     model.producer_name, model.producer_version, model.doc_string = "handpose", "", ""

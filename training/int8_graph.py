@@ -30,7 +30,8 @@ _CORRECTED_ON = 100  # pictures that biases are corrected on
 def write_int8_graph(graph: Path, path: Path, pictures: Sequence[Picture]) -> None:
     """Write what a float32 graph computes in 8-bit integers.
 
-    pictures: inputs as serving makes them, (H, W, 3) uint8 RGB each, in an order that means nothing.
+    graph: of a default network; each of its convolutions has a weight and a bias of its own, and one group or one for
+    each channel. pictures: inputs as serving makes them, (H, W, 3) uint8 RGB each, in an order that means nothing.
     """
     model = _folded(graph)
     add_pre_process_metadata(model)  # quantisation asks for it
@@ -98,10 +99,8 @@ def _correct_biases(
     means = _channel_means(model, sorted({node.input[0] for node in convolutions}), feeds)
     for node in convolutions:
         read, weight, bias = node.input
-        lost = _lost_by_rounding(numpy_helper.to_array(weights[weight])).sum(
-            (2, 3)
-        )  # (outputs, inputs / group)
-        mean = means[read]
+        lost = _lost_by_rounding(numpy_helper.to_array(weights[weight])).sum((2, 3))
+        mean = means[read]  # (inputs,); lost is (outputs, inputs / group)
         shift = lost @ mean if lost.shape[1] == len(mean) else lost[:, 0] * mean  # in groups of one channel
         corrected = numpy_helper.to_array(weights[bias]) + shift
         weights[bias].CopyFrom(numpy_helper.from_array(corrected.astype(np.float32), bias))

@@ -1,8 +1,9 @@
 """A checkpoint's graph in 8-bit integers: which pictures its ranges are measured on, and whether it is close enough."""
 
-import json
 import shutil
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +12,17 @@ from service.engines.base import closer_size, farther_size
 from service.engines.onnx import OnnxDetector, OnnxPose
 from service.inference.geometry import Crop, Pyramid, letterbox
 from service.inference.hands import Box
-from service.models.checkpoint import CARD, GRAPH, INT8_GRAPH, Checkpoint, write_card
+from service.models.checkpoint import GRAPH, INT8_GRAPH, Card, Checkpoint, change_card
 from training.checkpoint_folder import replacing
 from training.datasets.coco import CocoHands
 from training.datasets.photos import evenly_spaced, photos_without_hands
-from training.evaluate import hand_crops, letterboxed
+from training.evaluate import estimate, hand_crops, letterboxed
 from training.int8_graph import Picture, write_int8_graph
-from training.recipe import DataSection, Recipe
 
 # Pictures that ranges are measured on, of photos with hands and of photos without any.
 _WITH_HANDS, _WITHOUT_HANDS = 300, 100
-_MOST = 0.01  # how far the median of sure keypoints and corners may move, over the side of the input
+# How far the median of what is sure in float32 may move: keypoints and corners, over the side of the input; and scores.
+_MOST, _MOST_SCORE = 0.01, 0.05
 _SURE = 0.5
 
 
@@ -32,46 +33,56 @@ class QuantisationError(ValueError):
 def quantise(folder: Path, data: Path) -> float:
     """Add a graph in 8-bit integers to a checkpoint folder, in place of an older one if it has that.
 
-    data: the data folder, with the photos that the checkpoint's recipe names. Returns by how many pixels of the
-    input the median sure keypoint, or corner of a box, moves. Raises QuantisationError for a checkpoint
-    without a graph or without photos, and where that is more than a hundredth of the input; the folder is as it was
+    data: the data folder, with the photos that the checkpoint's recipe names. Returns by how many pixels of the input
+    the median sure keypoint, or corner of a box, moves. Raises QuantisationError for a checkpoint without a graph or
+    without photos, and where that is more than a hundredth of the input or scores move, too; the folder is as it was
     then. Also CheckpointError for no checkpoint, and DatasetError as reading photos does.
     """
+    folder = folder.resolve()  # a link stays one
     checkpoint = Checkpoint.load(folder)
     if not checkpoint.has_graph:
         raise QuantisationError(f"{folder}: {checkpoint.card.architecture} has no ONNX graph")
-    recipe = Recipe.model_validate(checkpoint.card.recipe)
-    if not isinstance(recipe.data, DataSection) or not recipe.data.photos:
+    pictures = _served_pictures(checkpoint.card, data)
+    if not pictures:
         raise QuantisationError(f"{folder}: its recipe names no photos that ranges could be measured on")
-    pictures = _served_pictures(recipe, recipe.data, data)
-    with replacing(folder) as staged:
-        shutil.copytree(folder, staged, dirs_exist_ok=True)
-        write_int8_graph(staged / GRAPH, staged / INT8_GRAPH, pictures)
-        card = json.loads((staged / CARD).read_text())
-        del card["format"], card["sha256"]
-        moved = _moved(write_card(staged, card), pictures)
-        if not moved <= _MOST * recipe.input_size:
-            raise QuantisationError(f"{folder}: in 8-bit integers, what it finds moves by {moved:.2f} px")
+    with tempfile.TemporaryDirectory() as scratch:
+        graph = Path(scratch) / INT8_GRAPH
+        write_int8_graph(folder / GRAPH, graph, pictures)
+        with replacing(folder) as staged:
+            shutil.copytree(folder, staged, dirs_exist_ok=True)
+            copy = Checkpoint.load(staged)
+            shutil.copyfile(graph, staged / INT8_GRAPH)
+            moved, scores = _moved(change_card(copy, int8=True), pictures)
+            if not (moved <= _MOST * checkpoint.card.input_size and scores <= _MOST_SCORE):
+                raise QuantisationError(
+                    f"{folder}: in 8-bit integers, what it finds moves by {moved:.2f} px, and scores by {scores:.2f}"
+                )
     return moved
 
 
-def _served_pictures(recipe: Recipe, section: DataSection, data: Path) -> list[Picture]:
-    """Inputs as serving makes them, in no order."""
-    photos = CocoHands(*(data / name for name in section.photos))
-    without = photos_without_hands(data, section.negatives, section.hand_free, _WITHOUT_HANDS)
-    rng = np.random.default_rng(recipe.seed)
+def _served_pictures(card: Card, data: Path) -> list[Picture]:
+    """Inputs as serving makes them, of the photos that a card's recipe names; none if it names none."""
+    recipe: dict[str, Any] = card.recipe.get("data", {})
+    if not recipe.get("photos"):
+        return []
+    photos = CocoHands(*(data / name for name in recipe["photos"]))
+    without = photos_without_hands(
+        data, recipe.get("negatives", ()), recipe.get("hand_free", ""), _WITHOUT_HANDS
+    )
+    empty = [without[i] for i in range(len(without))]
+    size, rng = card.input_size, np.random.default_rng(0)
     pictures: list[Picture] = []
-    if recipe.task == "pose":
+    if card.task == "pose":
         photos.entries = [e for e in photos.entries if any(h.keypoints is not None for h in e.hands)]
         photos.entries = evenly_spaced(photos.entries, _WITH_HANDS)
-        pictures.extend(hand_crops(photos, recipe.input_size).crops[:_WITH_HANDS])
-        pictures.extend(_anywhere(without[i], recipe.input_size, rng) for i in range(len(without)))
+        pictures += evenly_spaced(list(hand_crops(photos, size).crops), _WITH_HANDS)
+        pictures += [_anywhere(image, size, rng) for image in empty]
     else:
-        usual, entries = recipe.input_size, photos.entries
-        for size, share in ((usual, 0.5), (closer_size(usual), 0.25), (farther_size(usual), 0.25)):
+        entries = photos.entries
+        for side, share in ((size, 0.5), (closer_size(size), 0.25), (farther_size(size), 0.25)):
             photos.entries = evenly_spaced(entries, round(share * _WITH_HANDS))
-            pictures.extend(letterboxed(photos, size).images)
-        pictures.extend(letterbox(Pyramid(without[i]), usual)[0] for i in range(len(without)))
+            pictures += letterboxed(photos, side).images
+        pictures += [letterbox(Pyramid(image), size)[0] for image in empty]
     return [pictures[i] for i in rng.permutation(len(pictures))]
 
 
@@ -83,24 +94,41 @@ def _anywhere(image: Picture, size: int, rng: np.random.Generator) -> Picture:
     return Crop.around(Box(x, y, side, side), size).cut(Pyramid(image))
 
 
-def _moved(checkpoint: Checkpoint, pictures: list[Picture]) -> float:
-    """By how many pixels the median of what is sure in float32 moves in 8-bit integers."""
+def _moved(checkpoint: Checkpoint, pictures: list[Picture]) -> tuple[float, float]:
+    """By how many pixels the median keypoint or corner that is sure in float32 moves in 8-bit integers, and by how much
+    the kind of score that moves most.
+    """
     if checkpoint.card.task == "pose":
-        before, after = OnnxPose(checkpoint), OnnxPose(checkpoint, precision="int8")
-        crops = np.stack(pictures)
-        poses = before(crops)
-        far = np.linalg.norm(after(crops).keypoints - poses.keypoints, axis=-1)
-        return _median(far[poses.scores > _SURE])
-    detectors = OnnxDetector(checkpoint), OnnxDetector(checkpoint, precision="int8")
-    moved = []
+        return _moved_poses(OnnxPose(checkpoint), OnnxPose(checkpoint, precision="int8"), np.stack(pictures))
+    return _moved_boxes(OnnxDetector(checkpoint), OnnxDetector(checkpoint, precision="int8"), pictures)
+
+
+def _moved_poses(exact: OnnxPose, rounded: OnnxPose, crops: NDArray[np.uint8]) -> tuple[float, float]:
+    before, after = estimate(exact, crops), estimate(rounded, crops)
+    sure = before.scores > _SURE
+    far = np.linalg.norm(after.keypoints - before.keypoints, axis=-1)
+    scores = [
+        np.abs(after.scores - before.scores)[sure],
+        np.abs(after.hand - before.hand),
+        np.abs(after.right - before.right)[before.hand > _SURE],
+    ]
+    return _median(far[sure]), max(map(_median, scores))
+
+
+def _moved_boxes(exact: OnnxDetector, rounded: OnnxDetector, pictures: list[Picture]) -> tuple[float, float]:
+    """Of the surest box of each picture."""
+    corners, scores = [], []
     for picture in pictures:
-        exact, rounded = (detector(picture[None]) for detector in detectors)
-        if exact.scores.max() > _SURE:
-            best = (found.boxes[0, found.scores[0].argmax()] for found in (exact, rounded))
-            moved.append(np.abs(next(best) - next(best)))
-    return _median(np.array(moved))
+        before, after = exact(picture[None]), rounded(picture[None])
+        if before.scores.max() > _SURE:
+            first, second = before.scores[0].argmax(), after.scores[0].argmax()
+            corners.append(np.abs(after.boxes[0, second] - before.boxes[0, first]))
+            scores.append(abs(after.scores[0, second] - before.scores[0, first]))
+    return _median(np.array(corners)), _median(np.array(scores))
 
 
 def _median(moved: NDArray[np.floating]) -> float:
-    """Not a number where nothing was sure."""
-    return float(np.median(moved)) if moved.size else float("nan")
+    """Raises QuantisationError where nothing was sure."""
+    if not moved.size:
+        raise QuantisationError("nothing is found in the pictures to compare on")
+    return float(np.median(moved))

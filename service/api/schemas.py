@@ -175,7 +175,7 @@ class ModelAnswer(_Answer):
     engine: str
     device: str
     precision: str
-    reason: str = Field(description="Why this engine and this device.")
+    reason: str = Field(description="Why this engine, this device and this precision.")
 
 
 class ModelsAnswer(_Answer):

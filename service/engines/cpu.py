@@ -1,19 +1,17 @@
 """What this machine's CPU has instructions for."""
 
-import functools
 import re
 from pathlib import Path
 
-CPU_INFO = Path("/proc/cpuinfo")
+_CPU_INFO = Path("/proc/cpuinfo")
 _VNNI = ("avx512_vnni", "avx_vnni")  # as Linux names them
 
 
-@functools.cache
-def int8_instructions(cpu_info: Path = CPU_INFO) -> str:
+def int8_instructions(cpu_info: Path = _CPU_INFO) -> str:
     """The instructions of an x86 CPU that multiply and add 8-bit integers, "" where Linux names none.
 
-    Without them an x86 CPU is hardly faster with 8-bit integers than with float32, and its sums may overflow. Other
-    systems than Linux do not say it in a file, and for other processors nobody has measured it: there it is "" too.
+    Without them an x86 CPU is hardly faster with 8-bit integers than with float32. Other systems than Linux do not say
+    it in a file, and for other processors nobody has measured it: there it is "" too.
     """
     try:
         text = cpu_info.read_text()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from service.engines.base import DetectorEngine, EngineError, PoseEngine
 from service.engines.cpu import int8_instructions
-from service.engines.loaded import LoadedModel
+from service.engines.loaded import LoadedModel, OnnxPrecision, ServedPrecision
 from service.inference.calibration import Calibration
 from service.models.checkpoint import Checkpoint
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from service.engines.torch import TorchDetector, TorchPose
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-Precision = Literal["auto", "float32", "int8", "float16", "bfloat16"]
 log = logging.getLogger("service")
 
 _EXTRA = {"torch", "torchvision", "safetensors"}  # modules that come with it
@@ -33,12 +32,12 @@ class Runtime:
     With engine "auto" ONNX Runtime serves, unless only torch can do what is asked for: another device than the CPU,
     half precision, a checkpoint without a graph. A GPU is therefore used when it is asked for, by device "cuda",
     "cuda:N" or "mps", or by engine "torch" with device "auto". With precision "auto" ONNX Runtime computes in int8
-    where the CPU has instructions for it and both checkpoints have such graphs, and all else in float32.
+    what has such a graph, where the CPU has instructions for it, and everything else is in float32.
     """
 
     engine: Literal["auto", "onnx", "torch"] = "auto"
     device: str = "auto"
-    precision: Precision = "auto"
+    precision: ServedPrecision = "auto"
 
     def __post_init__(self) -> None:
         check_device(self.device)
@@ -75,9 +74,12 @@ def load_pair(detector: Path, pose: Path, runtime: Runtime | None = None) -> Pai
         return Pair(first, second, (first.model, second.model), _calibration(*checkpoints))
     from service.engines.onnx import OnnxDetector, OnnxPose
 
-    precision, why = _onnx_precision(runtime.precision, checkpoints)
-    reason = f"{reason}; {why}"
-    onnx = OnnxDetector(checkpoints[0], reason, precision), OnnxPose(checkpoints[1], reason, precision)
+    chosen = [_onnx_precision(runtime.precision, checkpoint) for checkpoint in checkpoints]
+    (precision, why), (pose_precision, pose_why) = chosen
+    onnx = (
+        OnnxDetector(checkpoints[0], f"{reason}; {why}", precision),
+        OnnxPose(checkpoints[1], f"{reason}; {pose_why}", pose_precision),
+    )
     return Pair(*onnx, (onnx[0].model, onnx[1].model), _calibration(*checkpoints))
 
 
@@ -99,23 +101,20 @@ def _calibration(detector: Checkpoint, pose: Checkpoint) -> Calibration:
 def choose_engine(
     runtime: Runtime, checkpoints: Sequence[Checkpoint]
 ) -> tuple[Literal["onnx", "torch"], str]:
-    """The engine, and why it is the one. Raises EngineError for what the engine that is asked for cannot do, and for
-    what none can.
-    """
+    """The engine, and why it is the one. Raises EngineError where engine, device and precision do not go together."""
     only_torch = _why_only_torch(runtime)
+    if runtime.engine != "onnx" and not only_torch:
+        without = [checkpoint for checkpoint in checkpoints if not checkpoint.has_graph]
+        only_torch = f"{without[0].card.name} has no ONNX graph" if without else ""
     if runtime.precision == "int8" and (only_torch or runtime.engine == "torch"):
-        raise EngineError(
-            f"precision=int8 is for ONNX Runtime on the CPU: {only_torch or 'engine=torch was asked for'}"
-        )
+        why = only_torch or "engine=torch was asked for"
+        raise EngineError(f"precision=int8 is for ONNX Runtime on the CPU: {why}")
     if runtime.engine == "onnx":
         if only_torch:
             raise EngineError(f"engine=onnx cannot serve this: {only_torch}; use engine=torch")
         return "onnx", "engine=onnx was asked for"
     if runtime.engine == "torch":
         return "torch", "engine=torch was asked for"
-    without = [checkpoint for checkpoint in checkpoints if not checkpoint.has_graph]
-    if not only_torch and without:
-        only_torch = f"{without[0].card.name} has no ONNX graph"
     if only_torch:
         return "torch", f"engine=auto: {only_torch}"
     return (
@@ -133,20 +132,15 @@ def _why_only_torch(runtime: Runtime) -> str:
     return ""
 
 
-def _onnx_precision(
-    asked: Precision, checkpoints: Sequence[Checkpoint]
-) -> tuple[Literal["float32", "int8"], str]:
-    """What ONNX Runtime computes in, and why."""
+def _onnx_precision(asked: ServedPrecision, checkpoint: Checkpoint) -> tuple[OnnxPrecision, str]:
+    """What ONNX Runtime computes a checkpoint in, and why."""
+    if asked == "int8":
+        return "int8", "precision=int8 was asked for"
     if asked == "float32":
         return "float32", "precision=float32 was asked for"
+    if not checkpoint.has_int8_graph:
+        return "float32", f"precision=auto: {checkpoint.card.name} has no int8 graph"
     instructions = int8_instructions()
-    if asked == "int8":
-        if not instructions:
-            log.warning("precision=int8 on a CPU that is not known to be fast with it, and may lose accuracy")
-        return "int8", "precision=int8 was asked for"
-    without = [checkpoint for checkpoint in checkpoints if not checkpoint.has_int8_graph]
-    if without:
-        return "float32", f"precision=auto: {without[0].card.name} has no int8 graph"
     if not instructions:
         return "float32", "precision=auto: the CPU is not known to have instructions for int8"
     return "int8", f"precision=auto: the CPU has {instructions}"

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
+# What may be asked for; "auto" is int8 or float32.
+ServedPrecision = Literal["auto", "float32", "int8", "float16", "bfloat16"]
+OnnxPrecision = Literal["float32", "int8"]
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
@@ -17,5 +21,7 @@ class LoadedModel:
     input_size: int
     engine: str  # "onnxruntime 1.20.0"
     device: str  # "cpu"
-    precision: str  # "float32"
-    reason: str = ""  # why this engine and this device: "device=auto: PyTorch finds neither CUDA nor MPS"
+    precision: str  # "float32"; in "int8" its convolutions
+    reason: str = (
+        ""  # why this engine, device and precision: "device=auto: PyTorch finds neither CUDA nor MPS"
+    )

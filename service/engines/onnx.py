@@ -12,7 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from service.engines.base import Detections, EngineError, Poses, check_batch, closer_size
-from service.engines.loaded import LoadedModel
+from service.engines.loaded import LoadedModel, OnnxPrecision
 from service.models.checkpoint import Checkpoint
 from service.models.keypoints import KEYPOINT_NAMES
 
@@ -26,8 +26,6 @@ _POSE_OUTPUTS: dict[str, tuple[int | None, ...]] = {
     "right": (None,),
 }
 _DEPTH: dict[str, tuple[int | None, ...]] = {"depth": (None, _N)}  # of a pose graph that has it
-
-OnnxPrecision = Literal["float32", "int8"]
 
 
 class _Graph:
@@ -55,6 +53,8 @@ class _Graph:
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        # Without VNNI instructions x86 CPUs overflow where they multiply unsigned by signed 8-bit integers.
+        options.add_session_config_entry("session.x64quantprecision", "1")
         options.log_severity_level = 3  # errors
         path = checkpoint.int8_graph if precision == "int8" else checkpoint.graph
         try:
@@ -139,8 +139,16 @@ class OnnxDetector:
     def __init__(
         self, checkpoint: Checkpoint, reason: str = "", precision: OnnxPrecision = "float32"
     ) -> None:
-        """reason: why this engine was chosen, for `GET /v1/models`. precision: of the convolutions."""
-        self._graph = _Graph(checkpoint, "detector", "images", _DETECTOR_OUTPUTS, True, reason, precision)
+        """reason: why this engine and precision were chosen, for `GET /v1/models`. precision: of the convolutions."""
+        self._graph = _Graph(
+            checkpoint,
+            "detector",
+            "images",
+            _DETECTOR_OUTPUTS,
+            flexible=True,
+            reason=reason,
+            precision=precision,
+        )
         self.input_size = self._graph.input_size
         self.closer_size = self._graph.closer_size
         self.model = self._graph.model
@@ -162,8 +170,17 @@ class OnnxPose:
     def __init__(
         self, checkpoint: Checkpoint, reason: str = "", precision: OnnxPrecision = "float32"
     ) -> None:
-        """reason: why this engine was chosen, for `GET /v1/models`. precision: of the convolutions."""
-        self._graph = _Graph(checkpoint, "pose", "crops", _POSE_OUTPUTS, False, reason, precision, _DEPTH)
+        """reason: why this engine and precision were chosen, for `GET /v1/models`. precision: of the convolutions."""
+        self._graph = _Graph(
+            checkpoint,
+            "pose",
+            "crops",
+            _POSE_OUTPUTS,
+            flexible=False,
+            reason=reason,
+            precision=precision,
+            optional=_DEPTH,
+        )
         self.input_size = self._graph.input_size
         self.model = self._graph.model
 

@@ -4,6 +4,8 @@
         model.safetensors   weights; tensors of two and more dimensions in float16, the rest in float32
         model.onnx          the same weights as a graph that takes uint8 pictures and returns decoded results;
                         architectures that only torch serves have none
+        model-int8.onnx     that graph with convolutions of 8-bit integers; optional, and there only if the card
+                        lists it
         card.json           what it is, what it was trained on, what it measures, sha256 of the other files
 
 Loading refuses a folder whose files are missing or changed, and a card that lacks a field or has an unknown one.
@@ -119,7 +121,7 @@ class Checkpoint:
     @property
     def int8_graph(self) -> Path:
         """The ONNX file that computes in 8-bit integers. Raises CheckpointError if there is none."""
-        if not self.has_int8_graph:
+        if self.graph and not self.has_int8_graph:
             raise CheckpointError(
                 f"{self.folder} has no {INT8_GRAPH}: make it with `python -m training quantise {self.folder}`"
             )
@@ -164,39 +166,50 @@ class Checkpoint:
         expected = KEYPOINT_NAMES if card.task == "pose" else ()
         if card.keypoints != expected:
             raise CheckpointError(f"{path}: keypoints are not {list(expected)}")
-        required, optional = _files(card.architecture)
-        if unknown := sorted(card.sha256.keys() - {*required, *optional}):
+        required = _files(card.architecture)
+        if missing := sorted(set(required) - card.sha256.keys()):
+            raise CheckpointError(f"{path}: sha256: {missing[0]} is missing")
+        if unknown := sorted(card.sha256.keys() - _files(card.architecture, int8=True)):
             raise CheckpointError(f"{path}: sha256: {card.architecture} has no {unknown[0]}")
-        for name in (*required, *(name for name in optional if name in card.sha256)):
-            if name not in card.sha256:
-                raise CheckpointError(f"{path}: sha256: {name} is missing")
+        for name, expected_hash in card.sha256.items():
             if not (folder / name).is_file():
                 raise CheckpointError(f"{folder} has no {name}")
             try:
                 found = sha256_of(folder / name)
             except OSError as error:
                 raise CheckpointError(f"{folder / name} cannot be read: {error.strerror}") from None
-            if found != card.sha256[name]:
-                raise CheckpointError(f"{folder / name}: sha256 is {found}, {CARD} says {card.sha256[name]}")
+            if found != expected_hash:
+                raise CheckpointError(f"{folder / name}: sha256 is {found}, {CARD} says {expected_hash}")
         return cls(folder, card)
 
 
-def write_card(folder: Path, card: dict[str, Any]) -> Checkpoint:
+def write_card(folder: Path, card: dict[str, Any], int8: bool = False) -> Checkpoint:
     """Write `card.json` for the files already in `folder`, with their hashes, and load the result to verify it.
 
-    card: the fields of `Card` but `format` and `sha256`. Raises CheckpointError as `Checkpoint.load` does.
+    card: the fields of `Card` but `format` and `sha256`. int8: there is a graph that computes in 8-bit integers. Raises
+    CheckpointError as `Checkpoint.load` does.
     """
-    required, optional = _files(card.get("architecture", ""))
-    names = (*required, *(name for name in optional if (folder / name).exists()))
-    hashes = {name: sha256_of(folder / name) for name in names}
+    hashes = {name: sha256_of(folder / name) for name in _files(card.get("architecture", ""), int8)}
     text = json.dumps({"format": FORMAT, **card, "sha256": hashes}, indent=2, ensure_ascii=False)
     (folder / CARD).write_text(text + "\n")
     return Checkpoint.load(folder)
 
 
-def _files(architecture: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The files that a checkpoint of this architecture must have, and those that it may have."""
-    return ((WEIGHTS, GRAPH), (INT8_GRAPH,)) if has_graph(architecture) else ((WEIGHTS,), ())
+def change_card(checkpoint: Checkpoint, int8: bool | None = None, **fields: Any) -> Checkpoint:
+    """Write a checkpoint's card anew with other values of some fields, for files that may be others than before.
+
+    int8: as for `write_card`; None: as it was. Raises CheckpointError as `Checkpoint.load` does.
+    """
+    card = json.loads((checkpoint.folder / CARD).read_text())
+    del card["format"], card["sha256"]
+    return write_card(checkpoint.folder, card | fields, checkpoint.has_int8_graph if int8 is None else int8)
+
+
+def _files(architecture: str, int8: bool = False) -> tuple[str, ...]:
+    """What belongs to a checkpoint of this architecture beside its card."""
+    if not has_graph(architecture):
+        return (WEIGHTS,)
+    return (WEIGHTS, GRAPH, INT8_GRAPH) if int8 else (WEIGHTS, GRAPH)
 
 
 def sha256_of(path: Path) -> str:

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,16 @@ def test_exporting_quantises_and_says_how_to_calibrate(
         said[name] = "not calibrated" in last
         assert "in 8-bit integers, too" in (before_last if said[name] else last)
     assert said == {"detector": False, "pose": False, "fresh": True}
+
+
+def test_a_checkpoint_that_cannot_be_quantised_is_exported_all_the_same(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(root / "service" / "weights" / "detector", tmp_path / "detector")
+    monkeypatch.setattr("training.export.export_run", lambda *_: Checkpoint.load(folder))
+    assert main(["--data", str(tmp_path), "export", "final.pt"]) == 0  # its photos are not there
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last == f"no graph in 8-bit integers: {tmp_path}/hands/train.json does not exist"
 
 
 def test_a_run_is_judged_on_the_validation_files_of_its_recipe(network: HandPose, root: Path) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from training.int8_graph import (
@@ -63,9 +64,31 @@ def test_a_graph_in_8_bit_integers_computes_nearly_the_same(tmp_path: Path) -> N
     kinds = {name: value.dtype for name, value in weights.items() if value.ndim == 4}
     assert sorted(map(str, kinds.values())) == ["float32", "float32", "int8", "int8"]
     assert {str(kinds["c"]), str(kinds["d"])} == {"float32"}  # the last ones
+    steps = [
+        value
+        for name, value in weights.items()
+        if name.endswith("_quantized_scale") or name.endswith("_scale")
+    ]
+    assert sum(value.shape == (8,) for value in steps) >= 2  # of weights, one for each channel
+    assert [opset.domain for opset in onnx.load(rounded).opset_import] == [
+        ""
+    ]  # nothing newer than what serves needs
     for before, after in zip(run(exact, PICTURES[0]), run(rounded, PICTURES[0]), strict=True):
         assert after.dtype == np.float32
         assert 0 < np.abs(after - before).mean() < 0.02 * np.abs(before).max()
+
+
+def test_biases_are_corrected_and_ranges_are_those_of_all_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact, rounded = graph(tmp_path / "model.onnx"), tmp_path / "int8.onnx"
+    made = []
+    for pictures in (PICTURES, PICTURES[:1]):
+        write_int8_graph(exact, rounded, pictures)
+        made.append(rounded.read_bytes())
+    monkeypatch.setattr("training.int8_graph._correct_biases", lambda *_: None)
+    write_int8_graph(exact, rounded, PICTURES)
+    assert len({*made, rounded.read_bytes()}) == 3
 
 
 def test_biases_make_up_for_what_rounding_weights_does_to_means(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from service.engines.base import EngineError
+from service.engines.factory import Runtime
 from training.__main__ import main
 
 
@@ -52,6 +54,7 @@ def test_numbers_that_cannot_be_meant_are_refused(
         ("--calibration --plot x.svg", "--plot writes a PNG file: x.svg must end in .png"),
         ("--calibration --markdown", "on tables that --calibration does not print"),
         ("--calibration --joints", "on tables that --calibration does not print"),
+        ("--calibration --write --precision int8", "--write stores a calibration of scores in float32"),
     ],
 )
 def test_options_of_evaluate_that_do_nothing_together_are_refused(
@@ -81,3 +84,22 @@ def test_a_service_that_is_away_is_named(tmp_path: Path, capsys: pytest.CaptureF
     message = told(capsys, *arguments, "--url", url)
     assert f"{url}: " in message
     assert "refused" in message
+
+
+@pytest.mark.parametrize(("option", "precision"), [("", "float32"), ("--precision int8", "int8")])
+def test_evaluate_asks_the_pair_in_the_precision_that_is_named(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+    precision: str,
+) -> None:
+    asked: list[Runtime] = []
+
+    def load(*_: Path, runtime: Runtime) -> None:
+        asked.append(runtime)
+        raise EngineError("enough")
+
+    monkeypatch.setattr("service.inference.pipeline.Pipeline.load", load)
+    assert main(["--data", str(root / "tests"), "evaluate", *option.split(), "photos/labels.json"]) == 1
+    assert asked == [Runtime(precision=precision)]

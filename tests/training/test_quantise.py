@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,21 @@ from service.models.architectures import UNET
 from service.models.checkpoint import CARD, GRAPH, INT8_GRAPH, Checkpoint
 from training.__main__ import main
 from training.quantise import QuantisationError, _served_pictures, quantise
-from training.recipe import DataSection, load_recipe
 
 
-def plain(root: Path, to: Path, task: str, photos: tuple[str, ...] = ("photos/labels.json",)) -> Path:
+def plain(
+    root: Path,
+    to: Path,
+    task: str,
+    photos: tuple[str, ...] = ("photos/labels.json",),
+    negatives: tuple[str, ...] = (),
+) -> Path:
     """The checkpoint that ships, without its graph in 8-bit integers, as if it had learnt from these photos."""
     shutil.copytree(root / "service" / "weights" / task, to)
     (to / INT8_GRAPH).unlink()
     card = json.loads((to / CARD).read_text())
     del card["sha256"][INT8_GRAPH]
-    card["recipe"]["data"] |= {"photos": photos, "negatives": [], "hand_free": ""}
+    card["recipe"]["data"] |= {"photos": photos, "negatives": negatives, "hand_free": ""}
     (to / CARD).write_text(json.dumps(card))
     return to
 
@@ -72,12 +78,26 @@ def test_an_architecture_that_has_no_graph_gets_none(root: Path, tmp_path: Path)
         quantise(folder, root / "tests")
 
 
-@pytest.mark.parametrize(("task", "sides"), [("pose", {128}), ("detector", {160, 256, 384})])
-def test_pictures_are_as_serving_makes_them(root: Path, task: str, sides: set[int]) -> None:
-    recipe = load_recipe(root / "training" / "recipes" / f"default-{task}.toml")
-    section = DataSection(photos=("photos/labels.json",), negatives=("photos",), share={"photo": 1.0})
-    pictures = _served_pictures(recipe, section, root / "tests")
+@pytest.mark.parametrize(
+    ("task", "sides"), [("pose", {128: 300 + 4}), ("detector", {160: 75, 256: 150 + 4, 384: 75})]
+)
+def test_pictures_are_as_serving_makes_them(
+    root: Path, tmp_path: Path, task: str, sides: dict[int, int]
+) -> None:
+    labels = json.loads((root / "tests" / "photos" / "labels.json").read_text())
+    images, annotations = labels["images"], labels["annotations"]
+    for copy in range(1, 100):  # the same four photos again and again
+        labels["images"] = labels["images"] + [{**i, "id": f"{i['id']} {copy}"} for i in images]
+        labels["annotations"] = labels["annotations"] + [
+            {**a, "image_id": f"{a['image_id']} {copy}"} for a in annotations
+        ]
+    shutil.copytree(root / "tests" / "photos", tmp_path / "photos")
+    (tmp_path / "photos" / "labels.json").write_text(json.dumps(labels))
+    folder = plain(root, tmp_path / task, task, negatives=("photos",))
+    pictures = _served_pictures(Checkpoint.load(folder).card, tmp_path)
     assert {picture.dtype for picture in pictures} == {np.dtype(np.uint8)}
-    assert {max(picture.shape) for picture in pictures} == sides
-    again = _served_pictures(recipe, section, root / "tests")
+    assert Counter(max(picture.shape) for picture in pictures) == sides
+    assert max(picture.std() for picture in pictures) > 20  # they show something
+    assert min(picture.std() for picture in pictures) > 2
+    again = _served_pictures(Checkpoint.load(folder).card, tmp_path)
     assert all((a == b).all() for a, b in zip(pictures, again, strict=True))

@@ -13,7 +13,8 @@ import torch
 
 from service.__main__ import main
 from service.engines.base import EngineError
-from service.engines.factory import Precision, Runtime, choose_engine, load_pair
+from service.engines.factory import Runtime, choose_engine, load_pair
+from service.engines.loaded import ServedPrecision
 from service.engines.onnx import OnnxDetector
 from service.engines.torch import TorchDetector, TorchPose, place
 from service.inference.calibration import Calibration
@@ -22,6 +23,7 @@ from service.models.architectures import FASTER_RCNN_MOBILENET, UNET
 from service.models.checkpoint import CARD, GRAPH, INT8_GRAPH, Checkpoint, CheckpointError
 from service.models.faster_rcnn import HandFasterRCNN
 from service.models.unet import HandUNet
+from training.datasets.coco import read_rgb
 
 
 @pytest.fixture(autouse=True)
@@ -96,12 +98,7 @@ def test_onnx_runtime_asked_for_a_checkpoint_without_a_graph_says_what_to_do(une
     ],
 )
 def test_onnx_runtime_computes_in_int8_where_it_is_fast_or_asked_for(
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    asked: Precision,
-    instructions: str,
-    found: str,
-    why: str,
+    monkeypatch: pytest.MonkeyPatch, asked: ServedPrecision, instructions: str, found: str, why: str
 ) -> None:
     monkeypatch.setattr("service.engines.factory.int8_instructions", lambda: instructions)
     for model in load_pair(DEFAULT_DETECTOR, DEFAULT_POSE, Runtime(precision=asked)).models:
@@ -109,10 +106,9 @@ def test_onnx_runtime_computes_in_int8_where_it_is_fast_or_asked_for(
         assert model.reason.endswith(f"; {why}")
         checkpoint = Checkpoint.load(DEFAULT_DETECTOR if model.task == "detector" else DEFAULT_POSE)
         assert model.sha256 == checkpoint.card.sha256[INT8_GRAPH if found == "int8" else GRAPH]
-    assert ("may lose accuracy" in caplog.text) == (asked == "int8" and not instructions)
 
 
-def test_one_checkpoint_without_an_int8_graph_keeps_both_in_float32(
+def test_a_checkpoint_without_an_int8_graph_is_in_float32(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("service.engines.factory.int8_instructions", lambda: "avx_vnni")
@@ -120,9 +116,9 @@ def test_one_checkpoint_without_an_int8_graph_keeps_both_in_float32(
     card = json.loads((pose / CARD).read_text())
     del card["sha256"][INT8_GRAPH]
     (pose / CARD).write_text(json.dumps(card))
-    for model in load_pair(DEFAULT_DETECTOR, pose).models:
-        assert model.precision == "float32"
-        assert model.reason.endswith("; precision=auto: default-pose has no int8 graph")
+    models = load_pair(DEFAULT_DETECTOR, pose).models
+    assert [model.precision for model in models] == ["int8", "float32"]
+    assert models[1].reason.endswith("; precision=auto: default-pose has no int8 graph")
     with pytest.raises(CheckpointError, match=f"has no {INT8_GRAPH}"):
         load_pair(DEFAULT_DETECTOR, pose, Runtime(precision="int8"))
 
@@ -140,6 +136,13 @@ def test_int8_anywhere_else_is_refused(
 ) -> None:
     with pytest.raises(EngineError, match=f"precision=int8 is for ONNX Runtime on the CPU: .*{why}"):
         choose_engine(runtime, default_pair)
+
+
+def test_int8_of_what_only_torch_serves_is_refused(
+    default_pair: tuple[Checkpoint, Checkpoint], unet: Checkpoint
+) -> None:
+    with pytest.raises(EngineError, match=r"precision=int8 .*: tiny-pose has no ONNX graph"):
+        choose_engine(Runtime(precision="int8"), (default_pair[0], unet))
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CPU", "", "cuda:0,1"])
@@ -259,6 +262,20 @@ def test_both_engines_serve_the_same_pipeline() -> None:
         assert second.engine.startswith("torch ")
         assert second.device == "cpu"
         assert second.reason == "engine=torch was asked for; device=cpu was asked for"
+
+
+def test_both_precisions_find_the_same_hands(root: Path) -> None:
+    pairs = [Pipeline.load(runtime=Runtime(precision=precision)) for precision in ("float32", "int8")]
+    assert [pair.models[0].precision for pair in pairs] == ["float32", "int8"]
+    for path in sorted((root / "tests" / "photos").glob("*.jpg")):
+        exact, rounded = (pair.hands(read_rgb(path)) for pair in pairs)
+        assert len(exact) == len(rounded)
+        for hand, other in zip(exact, rounded, strict=True):
+            assert other.handedness == hand.handedness
+            assert other.score == pytest.approx(hand.score, abs=0.1)
+            assert other.keypoints == pytest.approx(hand.keypoints, abs=0.04 * hand.box.side)
+            assert other.box.corners == pytest.approx(hand.box.corners, abs=0.04 * hand.box.side)
+            assert (other.keypoints != hand.keypoints).any()
 
 
 def test_a_calibration_holds_for_the_pair_it_was_fitted_on(

@@ -12,6 +12,7 @@ from service.models.checkpoint import (
     WEIGHTS,
     Checkpoint,
     CheckpointError,
+    change_card,
     sha256_of,
     write_card,
 )
@@ -63,7 +64,7 @@ def test_what_is_written_is_read(folder: Path) -> None:
 @pytest.fixture
 def with_int8(folder: Path) -> Path:
     (folder / INT8_GRAPH).write_bytes(b"integers")
-    write_card(folder, FIELDS)
+    write_card(folder, FIELDS, int8=True)
     return folder
 
 
@@ -71,6 +72,16 @@ def test_a_graph_in_8_bit_integers_may_be_there(with_int8: Path) -> None:
     checkpoint = Checkpoint.load(with_int8)
     assert checkpoint.has_int8_graph
     assert checkpoint.int8_graph.read_bytes() == b"integers"
+
+
+def test_a_changed_card_lists_the_same_files(with_int8: Path) -> None:
+    before = Checkpoint.load(with_int8)
+    after = change_card(before, name="other")
+    assert after.card == before.card.model_copy(update={"name": "other"})
+    without = change_card(after, int8=False)
+    (with_int8 / INT8_GRAPH).write_bytes(b"of something else")
+    assert not change_card(without, version="2").has_int8_graph  # though such a file lies there
+    assert change_card(without, int8=True).int8_graph.read_bytes() == b"of something else"
 
 
 def test_a_graph_in_8_bit_integers_is_one_that_the_card_knows(folder: Path) -> None:
@@ -160,8 +171,9 @@ def test_an_architecture_that_torch_alone_serves_has_no_graph(without_graph: Pat
     checkpoint = Checkpoint.load(without_graph)
     assert not checkpoint.has_graph
     assert set(checkpoint.card.sha256) == {WEIGHTS}
-    with pytest.raises(CheckpointError, match=f"reference: {UNET} has no ONNX graph.*use engine=torch"):
-        _ = checkpoint.graph
+    for graph in ("graph", "int8_graph"):
+        with pytest.raises(CheckpointError, match=f"reference: {UNET} has no ONNX graph.*use engine=torch"):
+            getattr(checkpoint, graph)
 
 
 @pytest.mark.parametrize("name", [GRAPH, INT8_GRAPH])
