@@ -12,6 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from service.engines.base import Detections, EngineError, Poses, check_batch, closer_size
+from service.engines.cpu import int8_instructions
 from service.engines.loaded import LoadedModel, OnnxPrecision
 from service.models.checkpoint import Checkpoint
 from service.models.keypoints import KEYPOINT_NAMES
@@ -53,8 +54,9 @@ class _Graph:
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-        # Without VNNI instructions x86 CPUs overflow where they multiply unsigned by signed 8-bit integers.
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        if not int8_instructions():
+            # Otherwise x86 CPUs overflow where they multiply unsigned by signed 8-bit integers. Slow with VNNI.
+            options.add_session_config_entry("session.x64quantprecision", "1")
         options.log_severity_level = 3  # errors
         path = checkpoint.int8_graph if precision == "int8" else checkpoint.graph
         try:
