@@ -48,7 +48,7 @@ def main() -> None:
     data = data_root(options.data)
     sets = chosen(data, options)
     python = options.mediapipe_python or environment(options.runs / "mediapipe")
-    thresholds = Thresholds(doubtful=0.0) if options.one_look else Thresholds()
+    thresholds = Thresholds(doubtful=0.0, doubtful_side=0.0) if options.one_look else Thresholds()
     pipeline = Pipeline.load(options.detector, options.pose, thresholds, Runtime(precision=options.precision))
     cache = None if options.fresh else options.runs / "mediapipe-answers"
     examples: dict[str, list[Example]] = {}

@@ -53,15 +53,17 @@ class Thresholds:
     duplicate: two poses are one hand when their keypoints lie less than this share of the hand's size
         apart, on average.
     doubtful: hands whose presence times mean keypoint score is less are looked at again, in single pictures; 0: none.
+    doubtful_side: so are hands of which it is less sure whether they are left or right; 0: none.
     """
 
     detection: float = 0.25
     presence: float = 0.3
     duplicate: float = 0.2
     doubtful: float = 0.6
+    doubtful_side: float = 0.9
 
     def __post_init__(self) -> None:
-        for name in ("detection", "presence", "duplicate", "doubtful"):
+        for name in ("detection", "presence", "duplicate", "doubtful", "doubtful_side"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
 
@@ -262,8 +264,10 @@ class Pipeline:
         return hands
 
     def _is_doubtful(self, hand: Hand) -> bool:
+        if hand.presence < _HARDLY_A_HAND:
+            return False
         sure = hand.presence * float(hand.keypoint_scores.mean())
-        return hand.presence >= _HARDLY_A_HAND and sure < self.thresholds.doubtful
+        return sure < self.thresholds.doubtful or hand.handedness_score < self.thresholds.doubtful_side
 
     def _ask_around(self, pyramid: Pyramid, detections: Sequence[Detection]) -> list[Hand]:
         """What the pose model sees around the detections' boxes."""

@@ -119,8 +119,8 @@ class Twice:
 
     input_size = 96
 
-    def __init__(self, scores: tuple[float, float], presence: float = 0.9) -> None:
-        self.scores, self.presence = scores, presence
+    def __init__(self, scores: tuple[float, float], presence: float = 0.9, right: float = 0.95) -> None:
+        self.scores, self.presence, self.right = scores, presence, right
         self.batches: list[int] = []
 
     def __call__(self, crops: np.ndarray) -> Poses:
@@ -133,7 +133,7 @@ class Twice:
             keypoints,
             np.full((n, 21), self.scores[second], np.float32),
             np.full(n, self.presence, np.float32),
-            np.full(n, 0.9, np.float32),
+            np.full(n, self.right, np.float32),
         )
 
 
@@ -143,7 +143,11 @@ class Twice:
         (Twice((0.4, 0.6)), [1, 1, 1, 1], 0.55),
         (Twice((0.4, 0.2)), [1, 1, 1, 1], 0.25),
         (Twice((0.8, 0.9)), [1], 0.8),  # sure at once
+        (Twice((0.8, 0.9), right=0.89), [1, 1, 1, 1], 0.875),  # but of the side
+        (Twice((0.8, 0.9), right=0.11), [1, 1, 1, 1], 0.875),
+        (Twice((0.8, 0.9), right=0.05), [1], 0.8),
         (Twice((0.4, 0.6), presence=0.05), [1], None),  # hardly a hand
+        (Twice((0.4, 0.6), presence=0.05, right=0.5), [1], None),
     ],
 )
 def test_doubtful_hands_are_looked_at_again(
