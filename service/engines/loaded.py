@@ -22,6 +22,5 @@ class LoadedModel:
     engine: str  # "onnxruntime 1.20.0"
     device: str  # "cpu"
     precision: str  # "float32"; in "int8" its convolutions
-    reason: str = (
-        ""  # why this engine, device and precision: "device=auto: PyTorch finds neither CUDA nor MPS"
-    )
+    # Why this engine, this device and this precision: "device=auto: PyTorch finds neither CUDA nor MPS".
+    reason: str = ""

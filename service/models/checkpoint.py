@@ -121,11 +121,12 @@ class Checkpoint:
     @property
     def int8_graph(self) -> Path:
         """The ONNX file that computes in 8-bit integers. Raises CheckpointError if there is none."""
-        if self.graph and not self.has_int8_graph:
+        graph = self.graph
+        if not self.has_int8_graph:
             raise CheckpointError(
                 f"{self.folder} has no {INT8_GRAPH}: make it with `python -m training quantise {self.folder}`"
             )
-        return self.folder / INT8_GRAPH
+        return graph.with_name(INT8_GRAPH)
 
     @property
     def has_int8_graph(self) -> bool:
