@@ -1,7 +1,7 @@
 """Photograph the page with its camera on: `python -m tests.end_to_end.browser.screenshot docs/live.jpg`."""
 
+import argparse
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
@@ -44,10 +44,13 @@ def photograph(target: Path, camera: Path) -> None:
 
 def main() -> None:
     """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", type=Path, help="the JPEG to write")
+    target = parser.parse_args().file
     with tempfile.TemporaryDirectory() as folder:
         camera = Path(folder) / "hands.mjpeg"
         write_camera_file(HandSequence(SEED, Backgrounds([]), hands=2, frames=24, script=("wave",)), camera)
-        photograph(Path(sys.argv[1]), camera)
+        photograph(target, camera)
 
 
 if __name__ == "__main__":
