@@ -72,7 +72,10 @@ class Reloader:
             raise
         finally:
             self._running = False
-        models = ", ".join(f"{m.task} {m.name} {m.version} {m.sha256[:12]}" for m in pipeline.models)
+        models = ", ".join(
+            f"{m.task} {m.name} {m.version} {m.sha256[:12]} ({m.engine}, {m.device}, {m.precision})"
+            for m in pipeline.models
+        )
         log.info("reloaded: %s", models)
         return pipeline
 

@@ -144,8 +144,12 @@ class Server(uvicorn.Server):
         shown = f"[{host}]" if ":" in host else host
         threads = self._service.workers.threads
         log.info("listening on http://%s:%d with %d threads: %s", shown, port, threads, models)
-        for reason in dict.fromkeys(m.reason for m in found):
-            log.info(reason)
+        reasons = {m.task: m.reason for m in found}
+        if len(set(reasons.values())) == 1:
+            log.info(found[0].reason)
+        else:
+            for task, reason in reasons.items():
+                log.info("%s: %s", task, reason)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept nothing new, end the streams before uvicorn cuts their connections, wait for the rest."""

@@ -39,7 +39,7 @@ def quantise(folder: Path, data: Path) -> float:
     then. Also CheckpointError for no checkpoint, and DatasetError as reading photos does.
     """
     folder = folder.resolve()  # a link stays one
-    checkpoint = Checkpoint.load(folder)
+    checkpoint = Checkpoint.load(folder, int8=False)
     if not checkpoint.has_graph:
         raise QuantisationError(f"{folder}: {checkpoint.card.architecture} has no ONNX graph")
     pictures = _served_pictures(checkpoint.card, data)
@@ -50,7 +50,7 @@ def quantise(folder: Path, data: Path) -> float:
         write_int8_graph(folder / GRAPH, graph, pictures)
         with replacing(folder) as staged:
             shutil.copytree(folder, staged, dirs_exist_ok=True)
-            copy = Checkpoint.load(staged)
+            copy = Checkpoint.load(staged, int8=False)
             shutil.copyfile(graph, staged / INT8_GRAPH)
             moved, scores = _moved(change_card(copy, int8=True), pictures)
             if not (moved <= _MOST * checkpoint.card.input_size and scores <= _MOST_SCORE):

@@ -124,7 +124,7 @@ class Checkpoint:
         graph = self.graph
         if not self.has_int8_graph:
             raise CheckpointError(
-                f"{self.folder} has no {INT8_GRAPH}: make it with `python -m training quantise {self.folder}`"
+                f"{self.folder}: {CARD} lists no {INT8_GRAPH}: make it with `python -m training quantise {self.folder}`"
             )
         return graph.with_name(INT8_GRAPH)
 
@@ -144,10 +144,13 @@ class Checkpoint:
         return self.folder / WEIGHTS
 
     @classmethod
-    def load(cls, folder: Path, task: Literal["detector", "pose"] | None = None) -> "Checkpoint":
+    def load(
+        cls, folder: Path, task: Literal["detector", "pose"] | None = None, int8: bool = True
+    ) -> "Checkpoint":
         """Read and verify a checkpoint folder.
 
-        task: what the checkpoint must be for, if that matters.
+        task: what the checkpoint must be for, if that matters. int8: False for one whose graph in 8-bit integers is
+        about to be made anew, whatever is there.
         Raises CheckpointError if the folder, a file or a field is missing or cannot be read, a hash differs or the
         task is another.
         """
@@ -173,6 +176,8 @@ class Checkpoint:
         if unknown := sorted(card.sha256.keys() - _files(card.architecture, int8=True)):
             raise CheckpointError(f"{path}: sha256: {card.architecture} has no {unknown[0]}")
         for name, expected_hash in card.sha256.items():
+            if name == INT8_GRAPH and not int8:
+                continue
             if not (folder / name).is_file():
                 raise CheckpointError(f"{folder} has no {name}")
             try:

@@ -119,7 +119,7 @@ def test_a_checkpoint_without_an_int8_graph_is_in_float32(
     models = load_pair(DEFAULT_DETECTOR, pose).models
     assert [model.precision for model in models] == ["int8", "float32"]
     assert models[1].reason.endswith("; precision=auto: default-pose has no int8 graph")
-    with pytest.raises(CheckpointError, match=f"has no {INT8_GRAPH}"):
+    with pytest.raises(CheckpointError, match=f"lists no {INT8_GRAPH}"):
         load_pair(DEFAULT_DETECTOR, pose, Runtime(precision="int8"))
 
 

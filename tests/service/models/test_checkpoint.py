@@ -88,7 +88,9 @@ def test_a_graph_in_8_bit_integers_is_one_that_the_card_knows(folder: Path) -> N
     (folder / INT8_GRAPH).write_bytes(b"of something else")
     checkpoint = Checkpoint.load(folder)
     assert not checkpoint.has_int8_graph
-    with pytest.raises(CheckpointError, match=rf"has no {INT8_GRAPH}: .*training quantise {folder}"):
+    with pytest.raises(
+        CheckpointError, match=rf"{folder}: card.json lists no {INT8_GRAPH}: .*quantise {folder}"
+    ):
         _ = checkpoint.int8_graph
 
 
