@@ -2,9 +2,9 @@
 
 A VGA photo of one hand that sways through the picture. Four systems take turns frame by frame, so that whatever else
 the machine does slows all of them down: ours and MediaPipe's (model complexity 1) on single pictures, and both while
-they follow the hand. Ours on ONNX Runtime with one thread, in the precision that it is
-served in here. Milliseconds from the decoded picture to the hands; medians.
-All look for one hand: MediaPipe runs its detector on every frame in which it follows fewer hands than it may.
+they follow the hand. Ours on ONNX Runtime with one thread, in the precision that it is served in here. Milliseconds
+from the decoded picture to the hands; medians. All look for one hand: MediaPipe runs its detector on every frame in
+which it follows fewer hands than it may.
 """
 
 import argparse

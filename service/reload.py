@@ -73,8 +73,7 @@ class Reloader:
         finally:
             self._running = False
         models = ", ".join(
-            f"{m.task} {m.name} {m.version} {m.sha256[:12]} ({m.engine}, {m.device}, {m.precision})"
-            for m in pipeline.models
+            f"{m.task} {m.name} {m.version} {m.sha256[:12]} ({m.runs_on})" for m in pipeline.models
         )
         log.info("reloaded: %s", models)
         return pipeline

@@ -138,18 +138,15 @@ class Server(uvicorn.Server):
     def _announce(self, listener: socket.socket) -> None:
         host, port = listener.getsockname()[:2]
         found = self._service.pipeline.models if self._service.pipeline else ()
-        models = ", ".join(
-            f"{m.task} {m.name} {m.version} ({m.engine}, {m.device}, {m.precision})" for m in found
-        )
+        models = ", ".join(f"{m.task} {m.name} {m.version} ({m.runs_on})" for m in found)
         shown = f"[{host}]" if ":" in host else host
         threads = self._service.workers.threads
         log.info("listening on http://%s:%d with %d threads: %s", shown, port, threads, models)
-        reasons = {m.task: m.reason for m in found}
-        if len(set(reasons.values())) == 1:
+        if len({m.reason for m in found}) == 1:
             log.info(found[0].reason)
         else:
-            for task, reason in reasons.items():
-                log.info("%s: %s", task, reason)
+            for m in found:
+                log.info("%s: %s", m.task, m.reason)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept nothing new, end the streams before uvicorn cuts their connections, wait for the rest."""

@@ -1,5 +1,6 @@
 """What this machine's CPU has instructions for."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ _CPU_INFO = Path("/proc/cpuinfo")
 _VNNI = ("avx512_vnni", "avx_vnni")  # as Linux names them
 
 
+@functools.cache
 def int8_instructions(cpu_info: Path = _CPU_INFO) -> str:
     """The instructions of an x86 CPU that multiply and add 8-bit integers, "" where Linux names none.
 

@@ -24,3 +24,8 @@ class LoadedModel:
     precision: str  # "float32"; in "int8" its convolutions
     # Why this engine, this device and this precision: "device=auto: PyTorch finds neither CUDA nor MPS".
     reason: str = ""
+
+    @property
+    def runs_on(self) -> str:
+        """In a few words, for the log: "onnxruntime 1.20.0, cpu, int8"."""
+        return f"{self.engine}, {self.device}, {self.precision}"

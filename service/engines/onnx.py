@@ -54,7 +54,7 @@ class _Graph:
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-        if not int8_instructions():
+        if precision == "int8" and not int8_instructions():
             # Otherwise x86 CPUs overflow where they multiply unsigned by signed 8-bit integers. Slow with VNNI.
             options.add_session_config_entry("session.x64quantprecision", "1")
         options.log_severity_level = 3  # errors
