@@ -26,7 +26,6 @@ from accuracy_sets import PictureSet, damaged_sets, empty_sets, photo_sets, slic
 from accuracy_sheet import Example, write_sheet
 from mediapipe_hands import MediaPipe, environment
 from numpy.typing import NDArray
-from precision import add_precision
 from rich.box import HEAVY_HEAD, MARKDOWN
 from rich.console import Console
 from rich.table import Table
@@ -35,6 +34,7 @@ from service.engines.factory import Runtime
 from service.inference.cores import available_cores
 from service.inference.pipeline import DEFAULT_DETECTOR, DEFAULT_POSE, Pipeline, Thresholds
 from training.datasets.synthetic.slice_layouts import SLICES
+from training.options import add_precision
 from training.paths import data_root
 
 RUNS = Path(__file__).resolve().parent.parent / "runs"

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from precision import add_precision
 
 from service.engines.factory import Runtime
 from service.inference.geometry import overlaps
@@ -22,6 +21,7 @@ from training.datasets.synthetic.backgrounds import Backgrounds, held_out
 from training.datasets.synthetic.slice_layouts import SLICES
 from training.datasets.synthetic.slices import render_slice
 from training.datasets.types import LabelledImage
+from training.options import add_precision
 from training.paths import data_root
 
 FIRST = 10**6  # far from the pictures of benchmarks/accuracy.py

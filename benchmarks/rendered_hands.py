@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from precision import add_precision
 
 from service.engines.factory import Runtime, load_pair
 from service.inference.geometry import Crop, Pyramid
@@ -21,6 +20,7 @@ from service.inference.pipeline import DEFAULT_DETECTOR, DEFAULT_POSE
 from training.datasets.synthetic.backgrounds import Backgrounds, held_out
 from training.datasets.synthetic.crops import render_crop
 from training.metrics import pck
+from training.options import add_precision
 from training.paths import data_root
 
 SEED = 10**9  # far from those of training pools

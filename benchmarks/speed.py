@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 from mediapipe_hands import MediaPipe, environment
 from numpy.typing import NDArray
-from precision import add_precision
 from request import PHOTO, vga_jpeg
 from stream import SWAY, moving
 
 from service.engines.factory import Runtime
 from service.inference.pipeline import DEFAULT_DETECTOR, DEFAULT_POSE, Pipeline
 from service.inference.tracking import Tracker, TrackingOptions
+from training.options import add_precision
 
 RUNS = Path(__file__).resolve().parent.parent / "runs"
 FPS = 30.0

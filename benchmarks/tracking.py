@@ -17,7 +17,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from precision import add_precision
 
 from service.engines.factory import Runtime
 from service.inference.cores import available_cores
@@ -25,6 +24,7 @@ from service.inference.pipeline import Pipeline
 from service.inference.tracking import TrackedFrame, Tracker, TrackingOptions
 from training.datasets.synthetic.backgrounds import Backgrounds
 from training.datasets.synthetic.sequence import HandSequence, SequenceFrame
+from training.options import add_precision
 from training.track_metrics import FAST, Observation, TrackScores, TrueHand, lag, score
 
 FPS = 30.0

@@ -5,7 +5,8 @@ import logging
 import sys
 from pathlib import Path
 
-from training.commands import COMMANDS, CommandError
+from training.commands import COMMANDS
+from training.options import CommandError
 
 
 def argument_parser() -> argparse.ArgumentParser:

@@ -2,45 +2,13 @@
 
 import argparse
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
 
-from service.engines.loaded import ServedPrecision
+from training.judging import EVALUATE, REPORT
+from training.options import CHECKPOINT, RUNS, Command, CommandError, at_least
 
-if TYPE_CHECKING:
-    from training.photo_sets import PhotoSet
-
-RUNS = Path("runs")
-_CHECKPOINT = "checkpoint folder (default: what ships)"
 PRECISIONS = ("float32", "bfloat16", "float16")
 PREVIEWS = {"synthetic": ".png", "sequence": ".mp4"}  # what can be drawn, and the file it goes to by default
-
-
-class CommandError(Exception):
-    """A command that could not be carried out; the message is for the person who typed it."""
-
-
-@dataclass(frozen=True)
-class Command:
-    """One command: its help, its arguments and what it does."""
-
-    help: str
-    register: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], None]
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    """What an option must be: a whole number, from this one on."""
-
-    def number(text: str) -> int:
-        if int(text) < least:
-            raise argparse.ArgumentTypeError(f"must be at least {least}, not {text}")
-        return int(text)
-
-    number.__name__ = "whole number"  # for argparse's messages
-    return number
 
 
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +31,7 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--limit",
-        type=_at_least(1),
+        type=at_least(1),
         metavar="N",
         help="try it out: at most N pictures of each part of the data, batches of at most N, 2 epochs (or N steps of a "
         "recipe that counts steps); the run's folder is runs/<name>-limit-N then",
@@ -79,7 +47,7 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
         help="precision of the network, instead of the recipe's; weights, losses and figures stay in float32",
     )
     parser.add_argument(
-        "--workers", type=_at_least(0), default=0, help="processes that prepare samples (default 0)"
+        "--workers", type=at_least(0), default=0, help="processes that prepare samples (default 0)"
     )
 
 
@@ -161,146 +129,6 @@ def _print_quantised(folder: Path, options: argparse.Namespace) -> None:
     )
 
 
-def _judged_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which photos a checkpoint is judged on; `_judged_photos` reads them."""
-    parser.add_argument(
-        "--freihand", type=Path, metavar="DIR", help="FreiHAND: its evaluation set, for keypoints"
-    )
-    parser.add_argument("--egohands", type=Path, metavar="DIR", help="EgoHands: its test videos, for boxes")
-    parser.add_argument(
-        "--limit", type=_at_least(1), metavar="N", help="at most N photos of each set, evenly spaced"
-    )
-
-
-def _judged_photos(options: argparse.Namespace, root: Path) -> "list[PhotoSet]":
-    from training.photo_sets import photo_sets
-    from training.recipe import VALIDATION
-
-    public = options.freihand or options.egohands
-    names = options.photos or (() if public else VALIDATION)
-    return photo_sets([root / name for name in names], options.freihand, options.egohands, options.limit)
-
-
-def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--detector", type=Path, help=_CHECKPOINT)
-    parser.add_argument("--pose", type=Path, help=_CHECKPOINT)
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
-    parser.add_argument(
-        "--precision",
-        choices=get_args(ServedPrecision),
-        default="float32",
-        help="as HANDPOSE_PRECISION (default float32, so that every CPU gives the same figures)",
-    )
-    parser.add_argument("--markdown", action="store_true", help="print the tables as README has them")
-    parser.add_argument("--joints", action="store_true", help="print a table of all 21 keypoints too")
-    parser.add_argument(
-        "--calibration",
-        action="store_true",
-        help="print instead how well scores are calibrated, and a calibration fitted on the training photos",
-    )
-    parser.add_argument(
-        "--write",
-        action="store_true",
-        help="with --calibration: store the calibration of the hand score in the pose checkpoint's card",
-    )
-    parser.add_argument(
-        "--plot", type=Path, metavar="FILE.png", help="with --calibration: draw it, of the first set"
-    )
-    _judged_arguments(parser)
-    parser.add_argument(
-        "photos",
-        nargs="*",
-        help="COCO keypoint files in the data folder (default: hands/val.json hands/freihand_sample.json, or none with "
-        "--freihand or --egohands)",
-    )
-
-
-def _evaluate(options: argparse.Namespace) -> None:
-    from service.engines.base import EngineError
-    from service.engines.factory import Runtime
-    from service.inference.pipeline import DEFAULT_DETECTOR, DEFAULT_POSE, Pipeline
-    from service.models.checkpoint import Checkpoint
-    from training.paths import data_root
-    from training.tables import console, judge, print_judgement
-
-    _check_calibration_options(options)
-    needs_root = options.photos or options.calibration or not (options.freihand or options.egohands)
-    root = data_root(options.data) if needs_root else Path()
-    sets = _judged_photos(options, root)
-    detector_folder, pose_folder = options.detector or DEFAULT_DETECTOR, options.pose or DEFAULT_POSE
-    try:
-        runtime = Runtime(device=options.device, precision=options.precision)
-        pipeline = Pipeline.load(detector_folder, pose_folder, runtime=runtime)
-    except EngineError as error:
-        raise CommandError(str(error)) from None
-    if options.calibration:
-        from service.inference.calibration import Calibration
-        from training.calibrate import calibrate, print_calibrations, write_calibration
-        from training.plots import draw_reliability, save
-
-        detector = Checkpoint.load(detector_folder)
-        if options.write:  # what is stored is fitted to scores as they are without any
-            pipeline.calibration = Calibration()
-        found = calibrate(pipeline, sets, detector.card.recipe, root)
-        if options.write:
-            write_calibration(
-                pose_folder, detector, found, "python -m training evaluate --calibration --write"
-            )
-        for name, calibrations in found.items():
-            print_calibrations(name, calibrations, console())
-        if options.plot:
-            save(lambda: draw_reliability(next(iter(found.values()))), options.plot.parent, options.plot.stem)
-        return
-    for photos in sets:
-        judgement = judge(pipeline, photos.photos, photos.name, photos.parts)
-        print_judgement(judgement, console(), options.markdown, options.joints)
-
-
-def _check_calibration_options(options: argparse.Namespace) -> None:
-    """Raises CommandError for options of `evaluate` that would do nothing, or something else, beside the others."""
-    if options.plot and not options.calibration:
-        raise CommandError("--plot draws the reliability: add --calibration")
-    if options.plot and options.plot.suffix != ".png":
-        raise CommandError(f"--plot writes a PNG file: {options.plot} must end in .png")
-    if options.write and not options.calibration:
-        raise CommandError("--write stores the calibration: add --calibration")
-    if options.write and options.precision != "float32":
-        raise CommandError("--write stores a calibration of scores in float32: leave --precision out")
-    if options.calibration and (options.markdown or options.joints):
-        raise CommandError("--markdown and --joints are on tables that --calibration does not print")
-
-
-def _report_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "runs", type=Path, nargs="+", metavar="RUN", help="a run's folder, or a checkpoint folder"
-    )
-    parser.add_argument(
-        "--to", type=Path, default=RUNS / "report", help="folder to write (default: runs/report)"
-    )
-    parser.add_argument(
-        "--photos",
-        action="append",
-        metavar="FILE",
-        help="COCO keypoint file in the data folder to judge the runs on; may be given again (default: what each run's "
-        "recipe was judged on, the first of its data.validation or the public data set it was trained on)",
-    )
-    _judged_arguments(parser)
-
-
-def _report(options: argparse.Namespace) -> None:
-    from training.paths import data_root
-    from training.photo_sets import own_photo_sets
-    from training.report import write_report
-    from training.runs import load_run
-
-    chosen = options.photos or options.freihand or options.egohands
-    root = data_root(options.data) if options.photos or not chosen else Path()
-    given = _judged_photos(options, root) if chosen else None
-    runs = [load_run(folder) for folder in options.runs]
-    pairs = [(run, given or own_photo_sets(run.recipe, root, options.limit)) for run in runs]
-    print(write_report(pairs, options.to))
-
-
 def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", choices=("egohands", "freihand"), help="the data set")
     parser.add_argument("--to", type=Path, required=True, help="the folder to put it in")
@@ -320,7 +148,7 @@ def _preview_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", type=Path, help="the file to write (default: runs/preview-<kind>.png, or .mp4 of a sequence)"
     )
-    parser.add_argument("--seed", type=_at_least(0), default=0)
+    parser.add_argument("--seed", type=at_least(0), default=0)
 
 
 def _preview(options: argparse.Namespace) -> None:
@@ -338,8 +166,8 @@ def _sheet_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--photos", default="hands/val.json", help="COCO keypoint file in the data folder")
     parser.add_argument("--source", help="only photos of this source")
     parser.add_argument("--to", type=Path, default=RUNS / "sheet.jpg", help="the picture to write")
-    parser.add_argument("--count", type=_at_least(1), default=10)
-    parser.add_argument("--seed", type=_at_least(0), default=0)
+    parser.add_argument("--count", type=at_least(1), default=10)
+    parser.add_argument("--seed", type=at_least(0), default=0)
 
 
 def _sheet(options: argparse.Namespace) -> None:
@@ -368,7 +196,7 @@ def _label_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a file beside the recipes, as `found_hands` of a recipe: hands that the files do not list",
     )
-    parser.add_argument("--pose", type=Path, help=_CHECKPOINT)
+    parser.add_argument("--pose", type=Path, help=CHECKPOINT)
     parser.add_argument("--to", type=Path, default=RUNS / "own-labels.json", help="the file to write")
 
 
@@ -400,8 +228,8 @@ COMMANDS: dict[str, Command] = {
     "quantise": Command(
         "Add graphs in 8-bit integers to checkpoint folders.", _quantise_arguments, _quantise
     ),
-    "evaluate": Command("Print what a pair measures on labelled photos.", _evaluate_arguments, _evaluate),
-    "report": Command("Write curves, tables and samples of runs as a web page.", _report_arguments, _report),
+    "evaluate": EVALUATE,
+    "report": REPORT,
     "label": Command("Label hands that have a box alone, where the pair is sure.", _label_arguments, _label),
     "sheet": Command("Draw what a running service answers for some photos.", _sheet_arguments, _sheet),
     "preview": Command("Draw training pictures with their labels.", _preview_arguments, _preview),
