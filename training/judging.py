@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from training.options import CHECKPOINT, RUNS, Command, CommandError, add_precision, at_least
 
 if TYPE_CHECKING:
+    from service.inference.pipeline import Pipeline
     from training.photo_sets import PhotoSet
 
 
