@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 import sys
 from pathlib import Path
 
@@ -20,11 +21,12 @@ def argument_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command. Returns the exit status: 0 done, 1 it could not be done (the reason is on stderr)."""
+    """Run one command. Returns the exit status: 0 done, 1 it could not be done (the reason is on stderr), 130 Ctrl-C."""
     parser = argument_parser()
     options = parser.parse_args(arguments)
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("training").setLevel(logging.INFO)  # others tell what only they understand
+    status = 1
     try:
         _run(options)
     except ModuleNotFoundError as error:
@@ -33,10 +35,12 @@ def main(arguments: list[str] | None = None) -> int:
         reason = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
     except (CommandError, ValueError) as error:
         reason = str(error)
+    except KeyboardInterrupt:  # what was half done has been removed on the way here
+        reason, status = "interrupted", 130
     else:
         return 0
     print(f"{parser.prog} {options.command}: {reason}", file=sys.stderr)
-    return 1
+    return status
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -49,4 +53,5 @@ def _run(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up like Ctrl-C
     sys.exit(main())

@@ -13,7 +13,7 @@ from rich.table import Table
 from service.inference.pipeline import Pipeline
 from service.models.checkpoint import Checkpoint, change_card
 from training.calibration import CalibrationError, Platt, Reliability, fit_platt, reliability
-from training.datasets.photos import photos_with_found_hands, photos_without_hands
+from training.datasets.photos import photos_without_hands, training_photos
 from training.datasets.synthetic import Backgrounds, render_scene
 from training.datasets.synthetic.pool import item_seed
 from training.datasets.types import LabelledImage
@@ -116,7 +116,8 @@ def calibrate(
         calibration=pipeline.calibration,
     )
     presence = pipeline.thresholds.presence
-    learnt = photos_with_found_hands(root, data["photos"], data.get("found_hands", ""), incomplete)
+    lists = (data.get(field, "") for field in ("found_hands", "wrong_labels"))
+    learnt = training_photos(root, data["photos"], *lists, incomplete)
     learnt.entries = [entry for entry in learnt.entries if entry.complete]
     answers = ask(everything, thin_out(learnt, FIT_PHOTOS))
     negatives = photos_without_hands(root, data.get("negatives", ()), data.get("hand_free", ""))

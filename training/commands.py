@@ -196,6 +196,12 @@ def _label_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a file beside the recipes, as `found_hands` of a recipe: hands that the files do not list",
     )
+    parser.add_argument(
+        "--wrong",
+        default="",
+        metavar="NAME",
+        help="a file beside the recipes, as `wrong_labels` of a recipe: hands that are to be labelled anew",
+    )
     parser.add_argument("--pose", type=Path, help=CHECKPOINT)
     parser.add_argument("--to", type=Path, default=RUNS / "own-labels.json", help="the file to write")
 
@@ -203,12 +209,12 @@ def _label_arguments(parser: argparse.ArgumentParser) -> None:
 def _label(options: argparse.Namespace) -> None:
     from service.engines.factory import Runtime
     from service.inference.pipeline import DEFAULT_POSE, Pipeline
-    from training.datasets.photos import photos_with_found_hands
+    from training.datasets.photos import training_photos
     from training.paths import data_root
     from training.self_training import label_boxed_hands, write_labels
 
     root = data_root(options.data)
-    photos = photos_with_found_hands(root, options.photos, options.found)
+    photos = training_photos(root, options.photos, options.found, options.wrong)
     # In float32, so that labels do not depend on the CPU.
     pipeline = Pipeline.load(pose=options.pose or DEFAULT_POSE, runtime=Runtime(precision="float32"))
     labels = label_boxed_hands(pipeline.pose_engine, photos, root)

@@ -26,8 +26,8 @@ from training.datasets.coco import CocoHands
 from training.datasets.photos import (
     FalseHands,
     PhotoFolder,
-    photos_with_found_hands,
     photos_without_hands,
+    training_photos,
 )
 from training.datasets.synthetic import Backgrounds, RenderedPool
 from training.datasets.synthetic.backgrounds import held_out
@@ -72,8 +72,12 @@ class DetectorTask:
         check_unread(recipe, "freeze_norms", "restore_norms", "loss.boxes", "data.own_labels")
         self.recipe = recipe
         self.section = section = recipe.data
-        photos = photos_with_found_hands(
-            data, section.photos, section.found_hands, section.incomplete_sources
+        photos = training_photos(
+            data,
+            section.photos,
+            section.found_hands,
+            section.wrong_labels,
+            section.incomplete_sources,
         )
         warn_of_unknown_sources(section, photos)
         self.photos = thin_out(photos, recipe.limit)

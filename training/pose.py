@@ -40,8 +40,8 @@ from training.datasets.photos import (
     FalseHands,
     OwnLabels,
     evenly_spaced,
-    photos_with_found_hands,
     photos_without_hands,
+    training_photos,
 )
 from training.datasets.synthetic import Backgrounds, RenderedPool
 from training.datasets.synthetic.backgrounds import held_out
@@ -81,8 +81,12 @@ class PoseTask:
         self.recipe = recipe
         self.section = section = recipe.data
         limit = recipe.limit
-        photos = photos_with_found_hands(
-            data, section.photos, section.found_hands, section.incomplete_sources
+        photos = training_photos(
+            data,
+            section.photos,
+            section.found_hands,
+            section.wrong_labels,
+            section.incomplete_sources,
         )
         warn_of_unknown_sources(section, photos)
         posed = [i for i, entry in enumerate(photos.entries) if any(_has_pose(h) for h in entry.hands)]

@@ -60,6 +60,8 @@ class DataSection(_Section):
     false_hands: str = ""
     # A file beside the recipes: hands that nobody had labelled, in the photos and in others of the data folder.
     found_hands: str = ""
+    # A file beside the recipes: hands of the photos whose keypoints are wrong; their boxes are kept.
+    wrong_labels: str = ""
     # A file beside the recipes: keypoints of an earlier network in hands of the photos that have a box alone.
     own_labels: str = ""
     # How pictures are changed at random: one by one on the CPU, or a batch at a time where the network is, which keeps

@@ -1,5 +1,8 @@
 """The command line says in a sentence why it could not do what it was told."""
 
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -103,3 +106,20 @@ def test_evaluate_asks_the_pair_in_the_precision_that_is_named(
     monkeypatch.setattr("service.inference.pipeline.Pipeline.load", load)
     assert main(["--data", str(root / "tests"), "evaluate", *option.split(), "photos/labels.json"]) == 1
     assert asked == [Runtime(precision=precision)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_is_told_to_end_cleans_up_and_says_so(
+    number: signal.Signals, root: Path, tmp_path: Path
+) -> None:
+    labels = tmp_path / "hands.json"
+    os.mkfifo(labels)  # who reads it waits
+    command = [sys.executable, "-m", "training", "--data", str(tmp_path), "label", labels.name]
+    with subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True) as process:
+        writer = os.open(labels, os.O_WRONLY)  # returns once it is being read
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+        os.close(writer)
+    assert process.returncode == 130
+    assert errors.endswith("python -m training label: interrupted\n")
+    assert "Traceback" not in errors

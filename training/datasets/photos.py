@@ -1,4 +1,4 @@
-"""Folders of plain photos, boxes that were taken for hands, hands that labels lack, and labels of our own."""
+"""Folders of plain photos, boxes that were taken for hands, hands that labels lack, wrong labels, and our own."""
 
 import json
 from collections import defaultdict
@@ -141,27 +141,49 @@ class OwnLabels:
         return LabelledImage(read_rgb(path), (hand,), complete=False)
 
 
-def photos_with_found_hands(
-    data: Path, files: Sequence[str], name: str, incomplete: Sequence[str] = ()
+def training_photos(
+    data: Path,
+    files: Sequence[str],
+    found_hands: str = "",
+    wrong_labels: str = "",
+    incomplete: Sequence[str] = (),
 ) -> CocoHands:
-    """COCO keypoint files of the data folder, and hands that nobody had labelled: in their photos, and in others.
+    """COCO keypoint files of the data folder as networks learn from them: with what is known to be wrong with them.
 
-    data: the data folder. files: in it. name: a file beside the recipes, a JSON object as `FalseHands` has it; "": no
-    such hands. They have a box alone, whose exact place is not to be trusted. A photo that is in none of the files
-    joins them, its folder's name as its source. incomplete: sources (or how their names start) whose photos show hands
-    that are still not labelled. Raises DatasetError as `CocoHands` and `FalseHands` do.
+    data: the data folder. files: in it. found_hands, wrong_labels: files beside the recipes, JSON objects as
+    `FalseHands` has them; "": none. Found hands, which nobody had labelled, have a box alone, whose exact place is not
+    to be trusted; a photo that is in none of the files joins them, its folder's name as its source. Hands with wrong
+    labels lose their keypoints and their side, and keep a box that is not to be trusted exactly either, as it may come
+    from these keypoints. incomplete: sources (or how their names start) whose photos show hands that are still not
+    labelled. Raises DatasetError as `CocoHands` and `FalseHands` do, and for a wrong label that its photo does not
+    have.
     """
     photos = CocoHands(*(data / file for file in files))
     found: dict[Path, list[HandLabel]] = defaultdict(list)
-    for path, box in _listed(data, name, box_of, "boxes") if name else ():
+    for path, box in _listed(data, found_hands, box_of, "boxes") if found_hands else ():
         found[path].append(HandLabel(box, loose_box=True))
-    known = [replace(entry, hands=(*entry.hands, *found.pop(entry.path, ()))) for entry in photos.entries]
+    wrong: dict[Path, list[NDArray[np.float32]]] = defaultdict(list)
+    for path, box in _listed(data, wrong_labels, box_of, "boxes") if wrong_labels else ():
+        wrong[path].append(box)
+    entries = [_without(entry, wrong.get(entry.path, ()), wrong_labels) for entry in photos.entries]
+    known = [replace(entry, hands=(*entry.hands, *found.pop(entry.path, ()))) for entry in entries]
     others = [CocoEntry(path, tuple(hands), path.parent.name) for path, hands in found.items()]
     photos.entries = [
         replace(entry, complete=entry.complete and not entry.source.startswith(tuple(incomplete)))
         for entry in (*known, *others)
     ]
     return photos
+
+
+def _without(entry: CocoEntry, wrong: Sequence[NDArray[np.float32]], name: str) -> CocoEntry:
+    """The photo with a box alone where a hand's box is one of `wrong`, to the pixel; name: of the file that says so."""
+    hands = list(entry.hands)
+    for box in wrong:
+        number = next((i for i, hand in enumerate(hands) if np.abs(hand.box - box).max() < 1), None)
+        if number is None:
+            raise DatasetError(f"{RECIPES / name}: {entry.path} has no hand with the box {box.tolist()}")
+        hands[number] = HandLabel(hands[number].box, loose_box=True)
+    return replace(entry, hands=tuple(hands))
 
 
 def _own_label(entry: dict[str, Any]) -> HandLabel:

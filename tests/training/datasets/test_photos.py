@@ -7,7 +7,7 @@ import pytest
 
 from training.datasets import photos as photo_files
 from training.datasets.coco import DatasetError
-from training.datasets.photos import OwnLabels, listed_names, photos_with_found_hands, photos_without_hands
+from training.datasets.photos import OwnLabels, listed_names, photos_without_hands, training_photos
 from training.datasets.synthetic.backgrounds import held_out
 
 
@@ -25,7 +25,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_found_hands_are_added_as_boxes_alone(data: Path) -> None:
     (data / "found.json").write_text('{"a.png": [[50, 5, 10, 12]], "b.png": [[0, 0, 9, 9], [20, 20, 9, 9]]}')
-    photos = photos_with_found_hands(data, ["hands.json"], "found.json")
+    photos = training_photos(data, ["hands.json"], "found.json")
     first, second = photos[0].hands, photos[1].hands
     assert [hand.box.tolist() for hand in first] == [[1, 2, 30, 40], [50, 5, 10, 12]]
     assert [hand.loose_box for hand in first] == [False, True]
@@ -37,7 +37,7 @@ def test_a_photo_of_another_folder_joins(data: Path) -> None:
     (data / "streets").mkdir()
     cv2.imwrite(str(data / "streets" / "c.png"), np.zeros((50, 70, 3), np.uint8))
     (data / "found.json").write_text('{"streets/c.png": [[5, 6, 7, 8]]}')
-    photos = photos_with_found_hands(data, ["hands.json"], "found.json")
+    photos = training_photos(data, ["hands.json"], "found.json")
     assert [len(photo.hands) for photo in photos] == [1, 0, 1]
     assert photos[2].image.shape == (50, 70, 3)
     assert photos[2].source == "streets"
@@ -50,8 +50,32 @@ def test_a_photo_is_the_same_however_its_path_is_written(data: Path) -> None:
     (data / "labels").mkdir()
     file = data / "labels" / "hands.json"
     file.write_text((data / "hands.json").read_text().replace('"a.png"', '"../a.png"'))
-    photos = photos_with_found_hands(data, ["labels/hands.json"], "found.json")
+    photos = training_photos(data, ["labels/hands.json"], "found.json")
     assert [len(entry.hands) for entry in photos.entries] == [2, 0]
+
+
+def test_a_hand_with_wrong_labels_keeps_its_box_alone(data: Path) -> None:
+    content = json.loads((data / "hands.json").read_text())
+    posed = {"keypoints": [9, 9, 2] * 21, "handedness": "left", "image_id": 0}
+    content["annotations"] = [
+        {"id": 1, "bbox": [1, 2, 30, 40], **posed},
+        {"id": 2, "bbox": [40, 2, 30, 40], **posed},
+    ]
+    (data / "hands.json").write_text(json.dumps(content))
+    # The second photo of the list is in none of the files.
+    (data / "wrong.json").write_text('{"a.png": [[40.2, 2, 30, 39.8]], "z.png": [[1, 2, 3, 4]]}')
+    right, wrong = training_photos(data, ["hands.json"], wrong_labels="wrong.json")[0].hands
+    assert right.keypoints is not None
+    assert (right.handedness, right.loose_box) == ("left", False)
+    assert wrong.keypoints is None
+    assert (wrong.handedness, wrong.loose_box) == (None, True)
+    assert wrong.box.tolist() == [40, 2, 30, 40]
+
+
+def test_a_wrong_label_that_its_photo_does_not_have_is_refused(data: Path) -> None:
+    (data / "wrong.json").write_text('{"a.png": [[1, 5, 30, 40]]}')
+    with pytest.raises(DatasetError, match=r"wrong\.json: .*a\.png has no hand with the box \[1"):
+        training_photos(data, ["hands.json"], wrong_labels="wrong.json")
 
 
 def test_a_label_of_ours_is_checked(data: Path) -> None:
@@ -70,7 +94,7 @@ def test_a_label_of_ours_is_checked(data: Path) -> None:
 
 
 def test_without_a_file_labels_are_as_they_are(data: Path) -> None:
-    assert [len(photo.hands) for photo in photos_with_found_hands(data, ["hands.json"], "")] == [1, 0]
+    assert [len(photo.hands) for photo in training_photos(data, ["hands.json"], "")] == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +109,7 @@ def test_a_file_that_does_not_fit_is_refused(data: Path, content: str | None, sa
     if content is not None:
         (data / "found.json").write_text(content)
     with pytest.raises(DatasetError, match=said):
-        photos_with_found_hands(data, ["hands.json"], "found.json")
+        training_photos(data, ["hands.json"], "found.json")
 
 
 def test_listed_photos_join_those_of_the_folders(data: Path) -> None:
