@@ -1,7 +1,7 @@
 """How many photos a second are answered with 1, 8, 32 clients at once: `python benchmarks/concurrency.py`.
 
-Starts its own server on a free port and sends one VGA JPEG with one hand over loopback, each client its next when it has
-its answer. The server takes its settings from the environment: `HANDPOSE_ENGINE=torch HANDPOSE_DEVICE=cuda
+Starts its own server on a free port and sends one VGA JPEG with one hand over loopback, each client its next when it
+has its answer. The server takes its settings from the environment: `HANDPOSE_ENGINE=torch HANDPOSE_DEVICE=cuda
 HANDPOSE_PRECISION=float16 python benchmarks/concurrency.py` measures a GPU. The load comes from this process, which
 needs a core besides the server's. A queue that holds all clients is set, so that none is refused.
 """

@@ -1,8 +1,8 @@
 """How far answers differ between engines and precisions: `python benchmarks/engines.py`.
 
-Photos through the pair on ONNX Runtime in float32 are compared with what else can serve it here: 8-bit integers, PyTorch
-on the CPU and, where there is one, on a CUDA device in float32, float16 and bfloat16 (install with `.[gpu]`). Hands are
-taken in the order of the answer, so that photos in which their number differs are told and left out.
+Photos through the pair on ONNX Runtime in float32 are compared with what else can serve it here: 8-bit integers,
+PyTorch on the CPU and, where there is one, on a CUDA device in float32, float16 and bfloat16 (install with `.[gpu]`).
+Hands are taken in the order of the answer; photos in which their number differs are told and left out.
 """
 
 import argparse

@@ -21,7 +21,9 @@ def argument_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command. Returns the exit status: 0 done, 1 it could not be done (the reason is on stderr), 130 Ctrl-C."""
+    """Run one command. Returns the exit status: 0 done, 1 it could not be done (the reason is on stderr), 130 it was
+    interrupted.
+    """
     parser = argument_parser()
     options = parser.parse_args(arguments)
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")

@@ -116,8 +116,8 @@ def calibrate(
         calibration=pipeline.calibration,
     )
     presence = pipeline.thresholds.presence
-    lists = (data.get(field, "") for field in ("found_hands", "wrong_labels"))
-    learnt = training_photos(root, data["photos"], *lists, incomplete)
+    found_hands, wrong_labels = data.get("found_hands", ""), data.get("wrong_labels", "")
+    learnt = training_photos(root, data["photos"], found_hands, wrong_labels, incomplete)
     learnt.entries = [entry for entry in learnt.entries if entry.complete]
     answers = ask(everything, thin_out(learnt, FIT_PHOTOS))
     negatives = photos_without_hands(root, data.get("negatives", ()), data.get("hand_free", ""))
