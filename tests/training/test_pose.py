@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from service.inference.geometry import CROP_FACTOR
 from service.models.pose import HandPose
 from tests.training.few_photos import copy_photos
+from training.datasets import photos as photo_files
 from training.datasets.types import HandLabel, LabelledImage
 from training.pose import PoseTask, hand_sample
 from training.recipe import load_recipe
@@ -181,6 +183,18 @@ def test_a_limit_thins_out_every_part_of_the_data(root: Path, own_data: Path) ->
     assert batch["crop"].shape == (8, 64, 64, 3)
     whole = own_task(root, own_data, None)
     assert (len(whole.posed), len(whole.negatives)) == (4, 3)
+
+
+def test_of_a_hand_with_wrong_keypoints_its_box_is_learnt(
+    root: Path, own_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = json.loads((own_data / "mine.json").read_text())
+    names = {image["id"]: image["file_name"] for image in content["images"]}
+    wrong = content["annotations"][0]
+    (own_data / "wrong.json").write_text(json.dumps({names[wrong["image_id"]]: [wrong["bbox"]]}))
+    monkeypatch.setattr(photo_files, "RECIPES", own_data)
+    task = own_task(root, own_data, None, 'data.wrong_labels="wrong.json"')
+    assert (len(task.posed), len(task.boxed)) == (3, 1)
 
 
 def test_whole_batches_of_rendered_hands_need_no_photos(root: Path, own_data: Path) -> None:
