@@ -19,7 +19,6 @@ from training.checks import (
     check_loss,
     check_share,
     check_unread,
-    warn_of_unknown_sources,
 )
 from training.cutouts import can_be_cut_out, cut_out_hand, paste, paste_shape
 from training.datasets.coco import CocoHands
@@ -27,7 +26,6 @@ from training.datasets.photos import (
     FalseHands,
     PhotoFolder,
     photos_without_hands,
-    training_photos,
 )
 from training.datasets.synthetic import Backgrounds, RenderedPool
 from training.datasets.synthetic.backgrounds import held_out
@@ -37,7 +35,7 @@ from training.evaluate import evaluate_detector, letterboxed, torch_detector
 from training.initialise import initialise
 from training.loading import Batch, Sample
 from training.losses import centre_focal
-from training.photo_sets import thin_out
+from training.photo_sets import photos_to_learn, thin_out
 from training.recipe import DataSection, Recipe
 
 # Cells of the centre heatmap above this value learn the box.
@@ -72,14 +70,7 @@ class DetectorTask:
         check_unread(recipe, "freeze_norms", "restore_norms", "loss.boxes", "data.own_labels")
         self.recipe = recipe
         self.section = section = recipe.data
-        photos = training_photos(
-            data,
-            section.photos,
-            section.found_hands,
-            section.wrong_labels,
-            section.incomplete_sources,
-        )
-        warn_of_unknown_sources(section, photos)
+        photos = photos_to_learn(section, data)
         self.photos = thin_out(photos, recipe.limit)
         self.photo_weights = self.photos.weights(section.source_power, section.source_weight)
         self.negatives = photos_without_hands(data, section.negatives, section.hand_free, recipe.limit)

@@ -1,16 +1,17 @@
-"""Which labelled photos a checkpoint is judged on, and what can be judged there."""
+"""Which labelled photos a network learns from, which a checkpoint is judged on, and what can be judged there."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from training.checks import warn_of_unknown_sources
 from training.datasets.coco import CocoHands
 from training.datasets.egohands import EgoHands
 from training.datasets.freihand import FreiHand
-from training.datasets.photos import evenly_spaced
+from training.datasets.photos import evenly_spaced, training_photos
 from training.evaluate import LabelledPhotos
-from training.recipe import VALIDATION
+from training.recipe import VALIDATION, DataSection
 from training.tables import Part
 
 _Photos = TypeVar("_Photos", CocoHands, FreiHand, EgoHands)
@@ -23,6 +24,18 @@ class PhotoSet:
     name: str
     photos: LabelledPhotos
     parts: tuple[Part, ...]
+
+
+def photos_to_learn(section: DataSection, data: Path) -> CocoHands:
+    """The photos of a recipe, with what it knows to be wrong with them. data: the data folder.
+
+    Sources that it names and no photo has are logged. Raises DatasetError as `training_photos` does.
+    """
+    photos = training_photos(
+        data, section.photos, section.found_hands, section.wrong_labels, section.incomplete_sources
+    )
+    warn_of_unknown_sources(section, photos)
+    return photos
 
 
 def photo_sets(

@@ -33,7 +33,6 @@ from training.checks import (
     check_loss,
     check_share,
     check_unread,
-    warn_of_unknown_sources,
 )
 from training.datasets.coco import CocoHands
 from training.datasets.photos import (
@@ -41,7 +40,6 @@ from training.datasets.photos import (
     OwnLabels,
     evenly_spaced,
     photos_without_hands,
-    training_photos,
 )
 from training.datasets.synthetic import Backgrounds, RenderedPool
 from training.datasets.synthetic.backgrounds import held_out
@@ -52,7 +50,7 @@ from training.initialise import initialise
 from training.loading import Batch, Sample
 from training.losses import heatmap_cross_entropy, soft_argmax
 from training.norms import restore_norms
-from training.photo_sets import thin_out
+from training.photo_sets import photos_to_learn, thin_out
 from training.pose_batches import FALSE_HANDS, PoseBatches
 from training.recipe import DataSection, Recipe, RecipeError
 
@@ -81,14 +79,7 @@ class PoseTask:
         self.recipe = recipe
         self.section = section = recipe.data
         limit = recipe.limit
-        photos = training_photos(
-            data,
-            section.photos,
-            section.found_hands,
-            section.wrong_labels,
-            section.incomplete_sources,
-        )
-        warn_of_unknown_sources(section, photos)
+        photos = photos_to_learn(section, data)
         posed = [i for i, entry in enumerate(photos.entries) if any(_has_pose(h) for h in entry.hands)]
         keep = evenly_spaced(posed, limit)
         self.photos, self.posed = photos, np.array(keep)
