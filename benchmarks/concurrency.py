@@ -51,6 +51,8 @@ def main() -> None:
         f"{'clients':>8}{'photos a second':>18}{'p50 ms':>9}{'p99 ms':>9}{'server CPU, ms a photo':>25}{'failed':>8}"
     )
     for count, phase in zip(arguments.clients, phases, strict=True):
+        if not phase.served:
+            raise SystemExit(f"no photo was answered with {count} clients: {dict(phase.others)}")
         p50, p99 = np.percentile(phase.served, (50, 99)) * 1e3
         failed = len(phase.refused) + sum(phase.others.values())
         print(f"{count:8d}{phase.rate:18.1f}{p50:9.1f}{p99:9.1f}{phase.cost:25.1f}{failed:8d}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from service.engines.base import EngineError
 from service.engines.factory import Runtime
@@ -47,9 +48,8 @@ def main() -> None:
             print(f"{name:<24}not here: {error}")
             continue
         same = [pair for pair in zip(reference, others, strict=True) if len(pair[0]) == len(pair[1])]
-        keypoints, boxes, scores = np.max(
-            [difference(a, b) for p in same for a, b in zip(*p, strict=True)], 0
-        )
+        each = [difference(a, b) for pair in same for a, b in zip(*pair, strict=True)]
+        keypoints, boxes, scores = np.max([(0.0, 0.0, 0.0), *each], 0)
         note = f"; another number of hands in {len(photos) - len(same)}" if len(same) < len(photos) else ""
         print(f"{name:<24}{keypoints:26.2%}{boxes:12.3f}{scores:10.5f}{note}")
 
@@ -57,7 +57,15 @@ def main() -> None:
 def answers(runtime: Runtime, photos: list[Path]) -> list[list[Hand]]:
     """The hands of each photo."""
     pipeline = Pipeline.load(runtime=runtime)
-    return [pipeline.hands(cv2.cvtColor(cv2.imread(str(p)), cv2.COLOR_BGR2RGB)) for p in photos]
+    return [pipeline.hands(read_rgb(photo)) for photo in photos]
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB."""
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise SystemExit(f"{path} cannot be read as a picture")
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
 def difference(first: Hand, second: Hand) -> tuple[float, float, float]:
