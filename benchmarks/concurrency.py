@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from overload import Connections, Phase, accounted, closed_loop
-from request import PHOTO, server, vga_jpeg
+from request import PHOTO, in_words, server, vga_jpeg
 
 from service.inference.cores import available_cores
 
@@ -41,12 +41,8 @@ def main() -> None:
         with urllib.request.urlopen(url + "/v1/models") as page:
             models = json.load(page)
         phases = [asyncio.run(measure(url, body, n, arguments.seconds)) for n in arguments.clients]
-    engines = ", ".join(
-        f"{m['name']} {m['version']} ({m['engine']}, {m['precision']}, {m['device']})"
-        for m in models.values()
-    )
-    print(f"POST /v1/pose, 640 × 480 JPEG of {len(body) / 1024:.0f} KiB\n{engines}\n{available_cores()} cores, "
-          f"load {os.getloadavg()[0]:.1f}\n")  # fmt: skip
+    print(f"POST /v1/pose, 640 × 480 JPEG of {len(body) / 1024:.0f} KiB\n{in_words(models)}\n"
+          f"{available_cores()} cores, load {os.getloadavg()[0]:.1f}\n")  # fmt: skip
     print(
         f"{'clients':>8}{'photos a second':>18}{'p50 ms':>9}{'p99 ms':>9}{'server CPU, ms a photo':>25}{'failed':>8}"
     )

@@ -9,7 +9,6 @@ import argparse
 from dataclasses import astuple
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +16,7 @@ from service.engines.base import EngineError
 from service.engines.factory import Runtime
 from service.inference.hands import Hand
 from service.inference.pipeline import Pipeline
+from training.datasets.coco import DatasetError, read_rgb
 
 PHOTOS = sorted((Path(__file__).resolve().parent.parent / "tests" / "photos").glob("*.jpg"))
 REFERENCE = Runtime(engine="onnx", device="cpu", precision="float32")
@@ -34,7 +34,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("photos", nargs="*", type=Path, default=PHOTOS, help="default: those of the tests")
-    photos = parser.parse_args().photos
+    try:
+        photos = [read_rgb(path) for path in parser.parse_args().photos]
+    except DatasetError as error:
+        raise SystemExit(error) from None
     reference = answers(REFERENCE, photos)
     print(
         f"{len(photos)} photos, {sum(map(len, reference))} hands; at most, beside ONNX Runtime in float32\n"
@@ -54,18 +57,10 @@ def main() -> None:
         print(f"{name:<24}{keypoints:26.2%}{boxes:12.3f}{scores:10.5f}{note}")
 
 
-def answers(runtime: Runtime, photos: list[Path]) -> list[list[Hand]]:
-    """The hands of each photo."""
+def answers(runtime: Runtime, photos: list[NDArray[np.uint8]]) -> list[list[Hand]]:
+    """The hands of each photo (H, W, 3) uint8 RGB."""
     pipeline = Pipeline.load(runtime=runtime)
-    return [pipeline.hands(read_rgb(photo)) for photo in photos]
-
-
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB."""
-    picture = cv2.imread(str(path))
-    if picture is None:
-        raise SystemExit(f"{path} cannot be read as a picture")
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+    return [pipeline.hands(photo) for photo in photos]
 
 
 def difference(first: Hand, second: Hand) -> tuple[float, float, float]:

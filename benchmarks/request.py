@@ -49,17 +49,21 @@ def main() -> None:
         measured = [ask(client, body) for _ in range(arguments.requests)]
     columns = {"whole request": [ms for ms, _ in measured]}
     columns |= {step: [answer["timing_ms"][step] for _, answer in measured] for step in STEPS}
-    engines = ", ".join(
-        f"{m['name']} {m['version']} ({m['engine']}, {m['precision']}, {m['device']})"
-        for m in models.values()
-    )
     print(f"POST /v1/pose, 640 × 480 JPEG of {len(body) / 1024:.0f} KiB, {len(answer['hands'])} hand(s), "
-          f"{arguments.requests} requests\n{engines}\n{available_cores()} cores, "
+          f"{arguments.requests} requests\n{in_words(models)}\n{available_cores()} cores, "
           f"load {os.getloadavg()[0]:.1f}\n")  # fmt: skip
     print(f"{'milliseconds':<16}{'p50':>8}{'p90':>8}{'p99':>8}")
     for name, values in columns.items():
         cells = "".join(f"{value:8.1f}" for value in np.percentile(values, (50, 90, 99)))
         print(f"{name:<16}{cells}")
+
+
+def in_words(models: dict) -> str:
+    """What `GET /v1/models` answers, in a line."""
+    return ", ".join(
+        f"{m['name']} {m['version']} ({m['engine']}, {m['precision']}, {m['device']})"
+        for m in models.values()
+    )
 
 
 def vga_jpeg(path: Path) -> bytes:

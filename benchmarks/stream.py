@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import httpx
 import numpy as np
-from request import PHOTO, ask, open_connection, server, vga_jpeg
+from request import PHOTO, ask, in_words, open_connection, server, vga_jpeg
 from websockets.asyncio.client import ClientConnection, connect
 
 from service.inference.cores import available_cores
@@ -46,11 +46,10 @@ def main() -> None:
         url = arguments.url or stack.enter_context(server()).url
         http = stack.enter_context(httpx.Client(base_url=url, timeout=60))
         stream = f"{url.replace('http', 'ws', 1)}/v1/stream?max_hands={arguments.max_hands}"
-        models = http.get("/v1/models").json().values()
+        models = http.get("/v1/models").json()
         print(
             f"640 × 480 JPEGs of {len(frames[0]) / 1024:.0f} KiB, {available_cores()} cores, "
-            f"load {os.getloadavg()[0]:.1f}\n"
-            + ", ".join(f"{m['name']} {m['version']} ({m['engine']}, {m['device']})" for m in models)
+            f"load {os.getloadavg()[0]:.1f}\n" + in_words(models)
         )
         one_at_a_time(stack.enter_context(open_connection(url)), stream, frames, arguments.frames)
         print(f"\n{arguments.fps:g} frames/s from each client for {arguments.seconds:g} s; age: from sending a "

@@ -159,14 +159,17 @@ def training_photos(
     have.
     """
     photos = CocoHands(*(data / file for file in files))
-    found: dict[Path, list[HandLabel]] = defaultdict(list)
-    for path, box in _listed(data, found_hands, box_of, "boxes") if found_hands else ():
-        found[path].append(HandLabel(box, loose_box=True))
-    wrong: dict[Path, list[NDArray[np.float32]]] = defaultdict(list)
-    for path, box in _listed(data, wrong_labels, box_of, "boxes") if wrong_labels else ():
-        wrong[path].append(box)
-    entries = [_without(entry, wrong.get(entry.path, ()), wrong_labels) for entry in photos.entries]
-    known = [replace(entry, hands=(*entry.hands, *found.pop(entry.path, ()))) for entry in entries]
+    found, wrong = _boxes_alone(data, found_hands), _boxes_alone(data, wrong_labels)
+    known = [
+        replace(
+            entry,
+            hands=(
+                *_without(entry, wrong.get(entry.path, ()), wrong_labels),
+                *found.pop(entry.path, ()),
+            ),
+        )
+        for entry in photos.entries
+    ]
     others = [CocoEntry(path, tuple(hands), path.parent.name) for path, hands in found.items()]
     photos.entries = [
         replace(entry, complete=entry.complete and not entry.source.startswith(tuple(incomplete)))
@@ -175,15 +178,25 @@ def training_photos(
     return photos
 
 
-def _without(entry: CocoEntry, wrong: Sequence[NDArray[np.float32]], name: str) -> CocoEntry:
-    """The photo with a box alone where a hand's box is one of `wrong`, to the pixel; name: of the file that says so."""
+def _boxes_alone(data: Path, name: str) -> dict[Path, list[HandLabel]]:
+    """The hands of a file of boxes by photo; none for ""."""
+    hands: dict[Path, list[HandLabel]] = defaultdict(list)
+    for path, box in _listed(data, name, box_of, "boxes") if name else ():
+        hands[path].append(HandLabel(box, loose_box=True))
+    return hands
+
+
+def _without(entry: CocoEntry, wrong: Sequence[HandLabel], name: str) -> list[HandLabel]:
+    """A photo's hands, with a box alone where it is one of `wrong`, to the pixel; name: of the file that says so."""
     hands = list(entry.hands)
-    for box in wrong:
-        number = next((i for i, hand in enumerate(hands) if np.abs(hand.box - box).max() < 1), None)
+    for label in wrong:
+        number = next((i for i, hand in enumerate(hands) if np.abs(hand.box - label.box).max() < 1), None)
         if number is None:
-            raise DatasetError(f"{RECIPES / name}: {entry.path} has no hand with the box {box.tolist()}")
+            raise DatasetError(
+                f"{RECIPES / name}: {entry.path} has no hand with the box {label.box.tolist()}"
+            )
         hands[number] = HandLabel(hands[number].box, loose_box=True)
-    return replace(entry, hands=tuple(hands))
+    return hands
 
 
 def _own_label(entry: dict[str, Any]) -> HandLabel:
