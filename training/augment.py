@@ -13,15 +13,6 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
 
-# How the crops of the default pose network are drawn, whether one by one or a batch at a time.
-# Side of a crop over the larger side of the hand's box; serving uses `CROP_FACTOR` of `service.inference.geometry`.
-CROP_FACTORS = (1.12, 1.65)
-CROP_SHIFT = 0.06  # spread of a crop's middle around the box's, in sides of the box
-ANY_TURN = 0.2  # share of the crops that are turned by any angle, the others by little
-CUT_OFF = 0.12  # share of the hands that the picture's edge cuts off
-LOST = (0.2, 0.67)  # share of their boxes that is lost
-REPLICATED = 0.3  # share of the others whose border's pixels go on outside of the picture, rather than black
-OCCLUDED = 0.2  # share of the photos' hands with a piece of another picture in front
 STRETCH, SHEAR = 0.08, 0.06  # spreads
 NOISE = 25  # the most, in grey values
 COMPRESSED = 0.2  # share of the pictures that look like JPEGs of low quality
@@ -53,26 +44,6 @@ def stretched(matrix: Matrix, size: int, rng: np.random.Generator) -> Matrix:
     return np.column_stack([change @ matrix[:, :2], change @ (matrix[:, 2] - middle) + middle])
 
 
-def occlude(image: Image, other: Image, rng: np.random.Generator) -> Image:
-    """Something in front: a piece of another picture, an ellipse or a rod, somewhere near the middle.
-
-    image, other: (S, S, 3) uint8, of the same size. Returns a new picture.
-    """
-    size = image.shape[0]
-    centre = rng.normal(size / 2, size / 6, 2)
-    turn = rng.uniform(0, math.pi)
-    mask = np.zeros((size, size), np.float32)
-    if rng.random() < 0.5:
-        axes = rng.uniform(0.06, 0.2, 2) * size
-        cv2.ellipse(mask, (tuple(centre), tuple(2 * axes), math.degrees(turn)), 1.0, -1)
-    else:
-        reach = np.array([math.cos(turn), math.sin(turn)]) * size * rng.uniform(0.15, 0.8)
-        ends = [tuple(int(v) for v in centre + sign * reach) for sign in (-1, 1)]
-        cv2.line(mask, ends[0], ends[1], 1.0, max(1, int(size * rng.uniform(0.02, 0.12))))
-    cover = cv2.GaussianBlur(mask, (0, 0), 0.7)[..., None]
-    return cast(Image, np.round(image * (1 - cover) + other * cover).astype(np.uint8))
-
-
 def transform(points: NDArray[np.floating], matrix: Matrix) -> NDArray[np.float64]:
     """Apply a (2, 3) affine matrix to points (..., 2)."""
     return points @ matrix[:, :2].T + matrix[:, 2]
@@ -101,30 +72,6 @@ def warp(image: Image, matrix: Matrix, size: int, replicate: bool = False) -> Im
     image, matrix = prepare_warp(image, matrix)
     border = cv2.BORDER_REPLICATE if replicate else cv2.BORDER_CONSTANT
     return cast(Image, cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border))
-
-
-def cut_off(
-    image: Image, box: NDArray[np.float32], rng: np.random.Generator
-) -> tuple[Image, NDArray[np.float32], NDArray[np.float32]]:
-    """What is left when the edge of the picture runs through a box, from any side: a fifth to two thirds of it is lost.
-
-    image: (H, W, 3) uint8. box: (4,) x, y, width, height in its pixels.
-    Returns the part of the image, the part of the box in the part's pixels, and the part's corner (2,) in the image.
-    """
-    height, width = image.shape[:2]
-    axis, far = int(rng.integers(2)), bool(rng.random() < 0.5)
-    lost = rng.uniform(*LOST)
-    low, high = np.zeros(2), np.array([width, height], float)
-    edge = box[axis] + box[2 + axis] * (1 - lost if far else lost)
-    edge = float(np.clip(round(float(edge)), 1, high[axis] - 1))
-    if far:
-        high[axis] = edge
-    else:
-        low[axis] = edge
-    x0, y0, x1, y1 = (int(v) for v in (*low, *high))
-    start, end = np.maximum(box[:2], low), np.minimum(box[:2] + box[2:], high)
-    left = np.concatenate([start - low, np.maximum(end - start, 1)]).astype(np.float32)
-    return image[y0:y1, x0:x1], left, low.astype(np.float32)
 
 
 def photometric(image: Image, rng: np.random.Generator) -> Image:

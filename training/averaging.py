@@ -34,10 +34,10 @@ def load_run_weights(files: Sequence[Path]) -> dict[str, Any]:
     where runs have `restore_norms`: what they began with is not what is stored there.
     """
     contents = [_load(files[0])]
-    first = Recipe.model_validate(contents[0]["recipe"])
+    first = Recipe.stored(contents[0]["recipe"])
     contents += [_start(file, first) if file.is_dir() else _load(file) for file in files[1:]]
     for file, content in zip(files[1:], contents[1:], strict=True):
-        other = Recipe.model_validate(content["recipe"])
+        other = Recipe.stored(content["recipe"])
         for name in _SAME:
             if getattr(first, name) != getattr(other, name):
                 raise ValueError(f"{files[0]} and {file} cannot be averaged: {name} differs")
@@ -62,7 +62,7 @@ def _told(runs: Mapping[Path, dict[str, Any]], files: Sequence[Path]) -> str:
     """What tells the runs apart and how often each was given, for the card."""
     each = []
     for file, content in runs.items():
-        recipe = Recipe.model_validate(content["recipe"])
+        recipe = Recipe.stored(content["recipe"])
         start = f" from {recipe.init_checkpoint}" if recipe.init_checkpoint else ""
         trained = f", seed {recipe.seed}, {content['samples']:,} samples{start}"
         times = f" ({files.count(file)} times)" if files.count(file) > 1 else ""

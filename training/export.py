@@ -55,7 +55,7 @@ def export_run(weights: Sequence[Path], folder: Path | None, data: Path) -> Chec
     data: the data folder. Raises ExportError if ONNX and torch disagree, ValueError if `weights` is something else.
     """
     content = load_run_weights(weights)
-    recipe = Recipe.model_validate(content["recipe"])
+    recipe = Recipe.stored(content["recipe"])
     folder = folder or default_folder(recipe, weights[0])
     if not has_graph(recipe.architecture):
         return export_reference(content, recipe, folder, data)

@@ -29,21 +29,14 @@ log = logging.getLogger(__name__)
 _COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
-class Task(Protocol):
-    """What the loop trains: the network, its samples, its loss and how it is judged.
-
-    A task of a recipe with epochs has a length besides: the number of its training samples.
-    """
+class _Task(Protocol):
+    """What the loop trains: the network, its loss and how it is judged."""
 
     # The figure of `evaluate` that says which weights are best; higher is better.
     key_metric: str
 
     def network(self) -> nn.Module:
         """A new network, initialised as the recipe says."""
-        ...
-
-    def sample(self, index: int, size: int) -> Sample:
-        """Training sample number `index` at input size `size`; the same arrays whenever it is asked for."""
         ...
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
@@ -59,9 +52,19 @@ class Task(Protocol):
         ...
 
 
+class SampledTask(_Task, Protocol):
+    """A task whose samples are prepared one by one. For a recipe with epochs it has a length besides: the number of its
+    training samples.
+    """
+
+    def sample(self, index: int, size: int) -> Sample:
+        """Training sample number `index` at input size `size`; the same arrays whenever it is asked for."""
+        ...
+
+
 @runtime_checkable
-class BatchedTask(Protocol):
-    """A task that can make whole batches on the device that trains."""
+class BatchedTask(_Task, Protocol):
+    """A task that makes whole batches on the device that trains, which keeps a GPU busy."""
 
     def batches(self, device: torch.device, workers: int) -> Callable[[int, int, int], Batch]:
         """What makes the batch of (the number of its first sample, its length, its input size).
@@ -69,6 +72,9 @@ class BatchedTask(Protocol):
         workers: processes that may help.
         """
         ...
+
+
+Task = SampledTask | BatchedTask
 
 
 class TrainingError(RuntimeError):
@@ -196,9 +202,8 @@ class Run:
         return figures
 
     def _batches(self, keys: Iterable[list[Key]]) -> Iterable[Batch]:
-        """One batch for each list of keys: of samples, or made as a whole on the device where the recipe says so."""
-        if getattr(self.recipe.data, "augment", "") == "batches":
-            assert isinstance(self.task, BatchedTask)  # the recipe sees to that
+        """One batch for each list of keys: of samples, or made as a whole on the device."""
+        if isinstance(self.task, BatchedTask):
             make = self.task.batches(self.device, self.workers)
             made = (make(some[0][0], len(some), some[0][1]) for some in keys)
             return ahead(made, self.device) if self.device.type == "cuda" else made
@@ -275,8 +280,8 @@ class Run:
 
 
 def _as_of_now(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recipe as it was stored, with the fields that are new since then; as it is, if it is none any more."""
+    """A recipe as it was stored, with the fields of today; as it is, if it is none any more."""
     try:
-        return Recipe.model_validate(recipe).model_dump(mode="json")
+        return Recipe.stored(recipe).model_dump(mode="json")
     except ValidationError:
         return recipe

@@ -1,4 +1,4 @@
-"""Training the default pose network: which samples, which loss, how it is judged."""
+"""Training the default pose network: what it learns from, which loss, how it is judged."""
 
 from collections.abc import Callable
 from pathlib import Path, PurePath
@@ -10,22 +10,6 @@ from torch import Tensor, nn
 
 from service.models.networks import NETWORKS
 from service.models.pose import HandPose
-from training.augment import (
-    ANY_TURN,
-    CROP_FACTORS,
-    CROP_SHIFT,
-    CUT_OFF,
-    OCCLUDED,
-    REPLICATED,
-    Image,
-    cut_off,
-    occlude,
-    photometric,
-    square_crop_matrix,
-    stretched,
-    transform,
-    warp,
-)
 from training.batched.windows import UNKNOWN
 from training.checks import (
     check_apart,
@@ -43,15 +27,15 @@ from training.datasets.photos import (
 )
 from training.datasets.synthetic import Backgrounds, RenderedPool
 from training.datasets.synthetic.backgrounds import held_out
-from training.datasets.types import HandLabel, LabelledImage, LabelledImages
+from training.datasets.types import HandLabel, LabelledImages
 from training.distributed import shared_count
-from training.evaluate import Crops, evaluate_pose, hand_crops, known_keypoints, torch_pose
+from training.evaluate import Crops, evaluate_pose, hand_crops, torch_pose
 from training.initialise import initialise
-from training.loading import Batch, Sample
+from training.loading import Batch
 from training.losses import heatmap_cross_entropy, soft_argmax
 from training.norms import restore_norms
 from training.photo_sets import photos_to_learn, thin_out
-from training.pose_batches import FALSE_HANDS, PoseBatches
+from training.pose_batches import PoseBatches
 from training.recipe import DataSection, Recipe, RecipeError
 
 # Spread of the Gaussian targets, in cells.
@@ -63,9 +47,9 @@ class PoseTask:
     """Crops of real hands with keypoints, with keypoints of our own, with a box alone, of rendered hands and of no
     hands, in the shares `photo`, `own`, `boxed`, `rendered` and `empty`.
 
-    A sample has `crop` (S, S, 3) uint8 RGB, `keypoints` (21, 2) float32 as shares of the side, `labelled` (21,)
-    float32, `hand` () 1 or 0, `right` () 1, 0 or -1 (unknown), and `depth` (21,) float32 relative to the wrist as
-    shares of the side, NaN where it is not known.
+    A batch has `crop` (B, S, S, 3) uint8 RGB, and in float32 `keypoints` (B, 21, 2) as shares of the side, `labelled`
+    (B, 21), `hand` (B,) 1 or 0, `right` (B,) 1, 0 or -1 (unknown), and `depth` (B, 21) relative to the wrist as shares
+    of the side, NaN where it is not known.
     """
 
     key_metric = "pck_0.1"
@@ -76,7 +60,7 @@ class PoseTask:
         check_share(recipe, "photo", "own", "boxed", "rendered", "empty")
         check_unread(recipe, "freeze_norms", "loss.boxes")
         check_unread(recipe, "data.close_ups", "data.close_ups_size", "data.close_ups_seed")
-        self.recipe = recipe
+        self.recipe, self.data, self.cache = recipe, data, cache
         self.section = section = recipe.data
         limit = recipe.limit
         photos = photos_to_learn(section, data)
@@ -117,13 +101,6 @@ class PoseTask:
                 behind,
             )
         self.validation = {name: self._held_out(data / name) for name in section.validation}
-        self.kinds: dict[str, Callable[[np.random.Generator, int], Sample]] = {
-            "photo": self._photo,
-            "own": self._own,
-            "boxed": self._boxed,
-            "rendered": self._rendered,
-            "empty": self._empty,
-        }
 
     def _held_out(self, file: Path) -> Crops:
         photos = CocoHands.judged(file)
@@ -137,8 +114,9 @@ class PoseTask:
         assert isinstance(network, HandPose)
         initialise(network, self.recipe.init)
         if self.recipe.restore_norms:
-            some = [self.sample(index, self.recipe.input_size)["crop"] for index in range(_NORM_SAMPLES)]
-            restore_norms(network, torch.from_numpy(np.stack(some)))
+            few = PoseTask(self.recipe.shortened(_NORM_SAMPLES), self.data, self.cache)
+            make = few.batches(torch.device("cpu"), 1)
+            restore_norms(network, make(0, _NORM_SAMPLES, self.recipe.input_size)["crop"])
         network.encoder.freeze(self.recipe.frozen)
         return network
 
@@ -147,72 +125,6 @@ class PoseTask:
         whenever it is asked for, once the pool of rendered hands is full; `workers` processes render what it lacks.
         """
         return PoseBatches(self, device, workers)
-
-    def sample(self, index: int, size: int) -> Sample:
-        rng = np.random.default_rng([self.recipe.seed, index])
-        kind = rng.choice(list(self.section.share), p=list(self.section.share.values()))
-        return self.kinds[kind](rng, size)
-
-    def _photo(self, rng: np.random.Generator, size: int) -> Sample:
-        picture = self.photos[int(self.posed[rng.choice(len(self.posed), p=self.posed_weights)])]
-        hands = [hand for hand in picture.hands if _has_pose(hand)]
-        return self._partly_hidden(picture, hands[rng.integers(len(hands))], rng, size)
-
-    def _own(self, rng: np.random.Generator, size: int) -> Sample:
-        picture = self.own[int(rng.integers(len(self.own)))]
-        return self._partly_hidden(picture, picture.hands[0], rng, size)
-
-    def _partly_hidden(
-        self, picture: LabelledImage, hand: HandLabel, rng: np.random.Generator, size: int
-    ) -> Sample:
-        sample = hand_sample(picture, hand, rng, size, turn=25.0)
-        if rng.random() < OCCLUDED:
-            sample["crop"] = occlude(sample["crop"], photometric(self.without_hand(rng, size), rng), rng)
-        return sample
-
-    def _boxed(self, rng: np.random.Generator, size: int) -> Sample:
-        index, number = self.boxed[int(rng.integers(len(self.boxed)))]
-        picture = self.photos[index]
-        return hand_sample(picture, picture.hands[number], rng, size, turn=25.0)
-
-    def _rendered(self, rng: np.random.Generator, size: int) -> Sample:
-        picture = self.rendered[int(rng.integers(len(self.rendered)))]
-        return hand_sample(picture, picture.hands[0], rng, size, turn=12.0)
-
-    def _empty(self, rng: np.random.Generator, size: int) -> Sample:
-        """No hand: what was taken for one, or what never was."""
-        if self.false_hands is not None and rng.random() < FALSE_HANDS:
-            return self._false_hand(self.false_hands, rng, size)
-        return _no_hand(photometric(self.without_hand(rng, size), rng))
-
-    def without_hand(self, rng: np.random.Generator, size: int) -> Image:
-        """(size, size, 3) uint8 RGB: of a photo without any hand, or of the surroundings of labelled ones."""
-        hands: tuple[HandLabel, ...]
-        if rng.random() < 0.5 or not self.complete:
-            image, hands = self.negatives[int(rng.integers(len(self.negatives)))], ()
-        else:
-            picture = self.photos[self.complete[rng.integers(len(self.complete))]]
-            image, hands = picture.image, picture.hands
-        height, width = image.shape[:2]
-        for _ in range(8):
-            side = min(height, width) * float(np.exp(rng.uniform(np.log(0.15), np.log(1.0))))
-            centre = np.array([rng.uniform(0, width), rng.uniform(0, height)])
-            if all(_apart(centre, side, hand) for hand in hands):
-                break
-        else:
-            image = self.negatives[int(rng.integers(len(self.negatives)))]
-            height, width = image.shape[:2]
-            side, centre = min(height, width) * 0.5, np.array([width / 2, height / 2])
-        matrix = square_crop_matrix(centre, side, size, rng.normal(0, 0.4), rng.random() < 0.5)
-        return warp(image, matrix, size, replicate=rng.random() < 0.5)
-
-    def _false_hand(self, false_hands: FalseHands, rng: np.random.Generator, size: int) -> Sample:
-        image, box = false_hands[int(rng.integers(len(false_hands)))]
-        side = float(max(box[2:].max(), 8.0))
-        centre = box[:2] + box[2:] / 2 + rng.normal(0, 0.1, 2) * side
-        turn, mirror = rng.normal(0, 0.4), bool(rng.random() < 0.5)
-        matrix = square_crop_matrix(centre, side * rng.uniform(*CROP_FACTORS), size, turn, mirror)
-        return _no_hand(photometric(warp(image, matrix, size, replicate=rng.random() < 0.3), rng))
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         weight = self.recipe.loss.weight
@@ -256,73 +168,5 @@ class PoseTask:
         return figures
 
 
-def hand_sample(
-    picture: LabelledImage, hand: HandLabel, rng: np.random.Generator, size: int, turn: float
-) -> Sample:
-    """One augmented crop around a hand: scale, shift, rotation (normal, `turn` degrees), mirror, light; stretch and
-    shear where there is no depth, which would have to be stretched too.
-
-    Mirroring flips x and swaps the handedness; the order of the keypoints stays. Some hands are cut off, as by the edge
-    of a picture; the keypoints out there are still to be found, as far as they lie in the crop.
-    """
-    image, box = picture.image, hand.box
-    keypoints = np.zeros((21, 2)) if hand.keypoints is None else hand.keypoints
-    cut = bool(rng.random() < CUT_OFF)
-    if cut:
-        image, box, corner = cut_off(image, box, rng)
-        keypoints = keypoints - corner
-    side = float(max(box[2:].max(), 8.0))
-    centre = box[:2] + box[2:] / 2 + rng.normal(0, CROP_SHIFT, 2) * side
-    angle = np.deg2rad(rng.uniform(-180, 180) if rng.random() < ANY_TURN else rng.normal(0, turn))
-    mirror = bool(rng.random() < 0.5)
-    factor = rng.uniform(*CROP_FACTORS)
-    matrix = square_crop_matrix(centre, side * factor, size, angle, mirror)
-    if hand.depth is None:
-        matrix = stretched(matrix, size, rng)
-    replicate = not cut and bool(rng.random() < REPLICATED)
-    crop = photometric(warp(image, matrix, size, replicate), rng)
-    points = (transform(keypoints, matrix) / size).astype(np.float32)
-    labelled = _labelled(hand)
-    right = UNKNOWN if hand.handedness is None else float((hand.handedness == "right") != mirror)
-    depth = None if hand.depth is None else (hand.depth / (side * factor)).astype(np.float32)
-    return _sample(crop, points, labelled, 1.0, right, depth)
-
-
-def _labelled(hand: HandLabel) -> np.ndarray:
-    """(21,) float32: 1 for keypoints that are labelled."""
-    if hand.keypoints is None:
-        return np.zeros(21, np.float32)
-    return known_keypoints(hand).astype(np.float32)
-
-
-def _no_hand(crop: np.ndarray) -> Sample:
-    return _sample(crop, np.zeros((21, 2), np.float32), np.zeros(21, np.float32), 0.0, UNKNOWN)
-
-
-def _sample(
-    crop: np.ndarray,
-    points: np.ndarray,
-    labelled: np.ndarray,
-    hand: float,
-    right: float,
-    depth: np.ndarray | None = None,
-) -> Sample:
-    return {
-        "crop": np.ascontiguousarray(crop),
-        "keypoints": points,
-        "labelled": labelled,
-        "hand": np.array(hand, np.float32),
-        "right": np.array(right, np.float32),
-        "depth": np.full(21, np.nan, np.float32) if depth is None else depth,
-    }
-
-
 def _has_pose(hand: HandLabel) -> bool:
     return hand.keypoints is not None
-
-
-def _apart(centre: np.ndarray, side: float, hand: HandLabel) -> bool:
-    """True if a square crop shows next to nothing of a hand."""
-    low = np.maximum(centre - side / 2, hand.box[:2])
-    high = np.minimum(centre + side / 2, hand.box[:2] + hand.box[2:])
-    return bool(np.prod(np.maximum(high - low, 0)) < 0.03 * side * side)

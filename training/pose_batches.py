@@ -1,11 +1,13 @@
-"""The samples of the default pose network as whole batches, made where the network is."""
+"""Batches for the default pose network, made where the network is: which pictures they come from."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from training.augment import Image, square_crop_matrix, warp
 from training.batched.hands import Kind, draw_batch, prepared, rendered_windows
 from training.batched.windows import Windows, around, without_hand
 from training.datasets.synthetic import RenderedPool
@@ -16,7 +18,7 @@ from training.loading import Batch
 if TYPE_CHECKING:
     from training.pose import PoseTask
 
-FALSE_HANDS = 0.4  # share of the crops without a hand that show what was taken for one
+_FALSE_HANDS = 0.4  # share of the crops without a hand that show what was taken for one
 _WINDOW = 256  # side of the windows of photos in pixels, 1 / `REACH` of it a hand
 _PLACES, _PLACE = 3000, 192  # windows without a hand, and their side in pixels
 _LEAST_RENDERED = 1000  # hands to start with, where a pool is still being filled
@@ -81,7 +83,7 @@ def _empty(task: "PoseTask", device: torch.device, workers: int) -> Kind:
 
     def place(number: int) -> list[Windows]:
         rng = np.random.default_rng([task.recipe.seed, number, 1])
-        return [without_hand(task.without_hand(rng, _PLACE))]
+        return [without_hand(_place(task, rng))]
 
     count = min(_PLACES, task.recipe.limit or _PLACES)
     places = prepared(place, range(count), device, workers)
@@ -94,5 +96,34 @@ def _empty(task: "PoseTask", device: torch.device, workers: int) -> Kind:
         return [around(image, HandLabel(box), _PLACE, is_hand=False)]
 
     wrong = prepared(taken, range(len(false_hands)), device, workers)
-    each = [(1 - FALSE_HANDS) / len(places)] * len(places) + [FALSE_HANDS / len(wrong)] * len(wrong)
+    each = [(1 - _FALSE_HANDS) / len(places)] * len(places) + [_FALSE_HANDS / len(wrong)] * len(wrong)
     return Kind(Windows.joined([places, wrong]), torch.tensor(each, device=device))
+
+
+def _place(task: "PoseTask", rng: np.random.Generator) -> Image:
+    """(_PLACE, _PLACE, 3) uint8 RGB: of a photo without any hand, or of the surroundings of labelled ones."""
+    hands: tuple[HandLabel, ...]
+    if rng.random() < 0.5 or not task.complete:
+        image, hands = task.negatives[int(rng.integers(len(task.negatives)))], ()
+    else:
+        picture = task.photos[task.complete[rng.integers(len(task.complete))]]
+        image, hands = picture.image, picture.hands
+    height, width = image.shape[:2]
+    for _ in range(8):
+        side = min(height, width) * float(np.exp(rng.uniform(np.log(0.15), np.log(1.0))))
+        centre = np.array([rng.uniform(0, width), rng.uniform(0, height)])
+        if all(_apart(centre, side, hand) for hand in hands):
+            break
+    else:
+        image = task.negatives[int(rng.integers(len(task.negatives)))]
+        height, width = image.shape[:2]
+        side, centre = min(height, width) * 0.5, np.array([width / 2, height / 2])
+    matrix = square_crop_matrix(centre, side, _PLACE, rng.normal(0, 0.4), rng.random() < 0.5)
+    return warp(image, matrix, _PLACE, replicate=rng.random() < 0.5)
+
+
+def _apart(centre: NDArray[np.float64], side: float, hand: HandLabel) -> bool:
+    """True if a square crop shows next to nothing of a hand."""
+    low = np.maximum(centre - side / 2, hand.box[:2])
+    high = np.minimum(centre + side / 2, hand.box[:2] + hand.box[2:])
+    return bool(np.prod(np.maximum(high - low, 0)) < 0.03 * side * side)

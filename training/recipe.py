@@ -1,7 +1,7 @@
 """A recipe: the whole truth of a training run, in one TOML file. Unknown fields are refused by name."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
 
@@ -31,6 +31,8 @@ _TRAINED_ON: dict[tuple[str, str], str] = {
 }
 # What the default pair is judged on if a recipe does not say so: files in the data folder.
 VALIDATION = ("hands/val.json", "hands/freihand_sample.json")
+# Fields of `DataSection` that stored recipes may still have.
+_GONE = ("augment",)
 # A run shortened by --limit has at most so many epochs.
 _LIMITED_EPOCHS = 2
 
@@ -64,9 +66,6 @@ class DataSection(_Section):
     wrong_labels: str = ""
     # A file beside the recipes: keypoints of an earlier network in hands of the photos that have a box alone.
     own_labels: str = ""
-    # How pictures are changed at random: one by one on the CPU, or a batch at a time where the network is, which keeps
-    # a GPU busy (pose networks).
-    augment: Literal["pictures", "batches"] = "pictures"
     # How collections are weighted: a collection of n photos weighs n**source_power.
     source_power: Share = 0.5
     # Factors on top, by source (or how its name starts): below 1 for what is learnt already, above for what is not.
@@ -226,13 +225,21 @@ class Recipe(_Section):
         wanted = _TRAINED_ON.get((self.task, self.architecture))
         if wanted is None:
             raise ValueError(f"there is no {self.task} network {self.architecture}")
-        if self.data.kind == "photos" and self.data.augment == "batches" and self.task != "pose":
-            raise ValueError('only pose networks are trained with data.augment = "batches"')
         if self.data.kind != wanted:
             raise ValueError(
                 f"{self.architecture} is trained on data.kind {wanted!r}, not {self.data.kind!r}"
             )
         return self
+
+    @classmethod
+    def stored(cls, content: Mapping[str, Any]) -> "Recipe":
+        """A recipe as a run or a card has it: fields that there were once are left out, those that are new have their
+        defaults. Raises pydantic.ValidationError if it is no recipe all the same.
+        """
+        data = content.get("data")
+        if isinstance(data, Mapping) and data.get("kind", "photos") == "photos":
+            content = {**content, "data": {k: v for k, v in data.items() if k not in _GONE}}
+        return cls.model_validate(content)
 
     def changed(self, **fields: Any) -> "Recipe":
         """The same recipe with other fields. Raises pydantic.ValidationError if they do not go together."""

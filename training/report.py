@@ -101,7 +101,7 @@ class Reporter:
             return self.run.curves[_RATE]
         if not self.run.curves or self.run.recipe.get("steps") is None:
             return None
-        schedule = Schedule.of(Recipe.model_validate(dict(self.run.recipe)))
+        schedule = Schedule.of(Recipe.stored(self.run.recipe))
         steps = np.unique(np.linspace(0, schedule.steps - 1, 400).astype(int))
         return steps.astype(float), np.array([schedule.learning_rate(int(step)) for step in steps])
 

@@ -3,7 +3,6 @@ import pytest
 
 from training.augment import (
     _motion_kernel,
-    occlude,
     photometric,
     square_crop_matrix,
     stretched,
@@ -50,20 +49,6 @@ def test_stretching_moves_pixels_and_points_together_and_leaves_the_middle(seed:
     moved = transform(np.array([115.0, 80.0]), matrix)
     assert np.abs(moved - transform(np.array([115.0, 80.0]), plain)).max() > 0.1
     assert middle(warp(dot(115, 80), matrix, 96)) == pytest.approx(tuple(moved), abs=0.3)
-
-
-def test_an_occlusion_is_a_piece_of_the_other_picture() -> None:
-    image, other = np.zeros((64, 64, 3), np.uint8), np.full((64, 64, 3), 200, np.uint8)
-    shares = []
-    for seed in range(40):
-        changed = occlude(image, other, np.random.default_rng(seed))
-        assert changed.shape == image.shape
-        assert changed.max() <= 200
-        shares.append(float((changed[..., 0] > 100).mean()))
-    assert not image.any()
-    assert 0 < np.mean(shares) < 0.25
-    assert max(shares) < 0.5
-    assert sum(share > 0 for share in shares) > 30
 
 
 def test_photometric_changes_pixels_not_the_shape_and_repeats_by_seed() -> None:

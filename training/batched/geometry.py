@@ -7,10 +7,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.augment import ANY_TURN, CROP_FACTORS, CROP_SHIFT, CUT_OFF, LOST, REPLICATED, SHEAR, STRETCH
+from training.augment import SHEAR, STRETCH
 from training.batched.draw import Draw, places
 from training.batched.windows import Windows
 
+# Side of a crop over the larger side of the hand's box; serving uses `CROP_FACTOR` of `service.inference.geometry`.
+CROP_FACTORS = (1.12, 1.65)
+_CROP_SHIFT = 0.06  # spread of a crop's middle around the box's, in sides of the box
+_ANY_TURN = 0.2  # share of the crops that are turned by any angle, the others by little
+CUT_OFF = 0.12  # share of the hands that the picture's edge cuts off
+LOST = (0.2, 0.67)  # share of their boxes that is lost
+REPLICATED = 0.3  # share of the others whose border's pixels go on outside of the picture, rather than black
 # Spread of the displacements that bend photos, in crop sides, at so many places along each side.
 _BEND, _BEND_GRID = 0.02, 4
 _SOLVED = 6  # steps after which the bent place of a keypoint is known to a fraction of a pixel
@@ -44,7 +51,7 @@ def draw_crops(windows: Windows, size: int, turn: float, generator: torch.Genera
     cut = (draw.uniform(0, 1, count) < CUT_OFF) & (windows.hand > 0)
     low, reach, seen = _cut_off(low, reach, seen, cut, draw)
     side = reach.amax(1) * draw.uniform(*CROP_FACTORS, count)  # of the crop
-    centre = low + reach / 2 + draw.normal(CROP_SHIFT, count, 2) * reach.amax(1, keepdim=True)
+    centre = low + reach / 2 + draw.normal(_CROP_SHIFT, count, 2) * reach.amax(1, keepdim=True)
     mirror = draw.uniform(0, 1, count) < 0.5
     flat = windows.depth.isnan().all(1)
     matrix = _turns(draw, turn, mirror) @ _stretches(draw, flat) * side[:, None, None]  # crop to window
@@ -83,7 +90,7 @@ def _turns(draw: Draw, turn: float, mirror: Tensor) -> Tensor:
     """(B, 2, 2) rotations, after a mirror for some."""
     count = len(mirror)
     little = draw.normal(math.radians(turn), count)
-    angle = torch.where(draw.uniform(0, 1, count) < ANY_TURN, draw.uniform(-math.pi, math.pi, count), little)
+    angle = torch.where(draw.uniform(0, 1, count) < _ANY_TURN, draw.uniform(-math.pi, math.pi, count), little)
     sign = torch.where(mirror, -1.0, 1.0)
     rows = [angle.cos() * sign, -angle.sin(), angle.sin() * sign, angle.cos()]
     return torch.stack(rows, 1).view(-1, 2, 2)

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.augment import OCCLUDED
 from training.batched.covering import elsewhere, occlude
 from training.batched.geometry import Crops, draw_crops
 from training.batched.light import photometric
@@ -27,6 +26,7 @@ log = logging.getLogger(__name__)
 _ELSEWHERE = (
     0.35  # share of the photos' hands, where all keypoints are known, that are cut out and put somewhere else
 )
+OCCLUDED = 0.2  # share of the photos' hands with a piece of another picture in front
 _TURN = {"rendered": 12.0}  # degrees; rendered hands are turned already
 _TURN_OTHERWISE = 25.0
 _WAIT = 1.0  # seconds between two looks at a pool that is being filled
@@ -57,7 +57,7 @@ class Kind:
 def draw_batch(
     kinds: Mapping[str, Kind], shares: Mapping[str, float], seed: tuple[int, int], count: int, size: int
 ) -> Batch:
-    """A batch as `PoseTask` describes samples, its kinds in the order of `shares`; the same for the same seed.
+    """A batch as `PoseTask` describes it, its kinds in the order of `shares`; the same for the same seed.
 
     kinds: "empty" among them where "photo" or "own" is. shares: by kind, summing to 1; a batch has as many of each as
     chance wants.

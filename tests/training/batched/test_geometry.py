@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from service.inference.geometry import CROP_FACTOR
 from tests.training.batched.dots import MARKED, dotted
-from training.augment import CROP_FACTORS, LOST
 from training.batched import geometry
-from training.batched.geometry import draw_crops
+from training.batched.geometry import CROP_FACTORS, LOST, draw_crops
 from training.batched.windows import Windows
 
 SIZE = 128
@@ -67,13 +67,14 @@ def test_depth_is_a_share_of_the_crop_in_every_direction() -> None:
     torch.testing.assert_close(ratio, windows.depth[:, 20] / before, rtol=1e-3, atol=0)
 
 
-def test_crops_vary_as_one_by_one() -> None:
+def test_crops_vary_around_the_factor_of_serving() -> None:
     windows = many(dotted(depth=True), 300)
     crops = draw_crops(windows, SIZE, 0.0, generator())
     spans = (crops.keypoints[:, 20] - crops.keypoints[:, 0]).norm(dim=1)
     whole = (windows.keypoints[0, 20] - windows.keypoints[0, 0]).norm() / windows.box[0, 2:].max()
     factors = np.sort((whole / spans).numpy())
     low, high = CROP_FACTORS
+    assert low < CROP_FACTOR < high
     assert factors[0] == pytest.approx(low, abs=0.02)
     assert factors[-1] == pytest.approx(high, abs=0.02)
     assert np.median(factors) == pytest.approx((low + high) / 2, abs=0.06)
