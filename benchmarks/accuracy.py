@@ -69,7 +69,9 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--slices", action="store_true", help="rendered hold-outs too")
-    parser.add_argument("--damaged", action="store_true", help="photos of bad cameras and links too")
+    parser.add_argument(
+        "--damaged", action="store_true", help="photos of bad cameras and links, and from far away, too"
+    )
     parser.add_argument("--only", nargs="+", metavar="SET", help="these sets alone, by name")
     parser.add_argument("--count", type=int, default=120, help="pictures of each slice (default 120)")
     parser.add_argument("--detector", type=Path, default=DEFAULT_DETECTOR, help="checkpoint folder")

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from accuracy_damage import DAMAGES, Damaged
 
-from training.datasets.coco import CocoHands, read_rgb
+from training.datasets.coco import CocoHands
+from training.datasets.far import WIDTH, FarAway
 from training.datasets.photos import PhotoFolder, listed_names
 from training.datasets.synthetic.backgrounds import Backgrounds
 from training.datasets.synthetic.slice_layouts import SLICES
@@ -20,6 +21,7 @@ HAND_FREE = Path(__file__).with_name("hand_free_backgrounds.txt")
 # The source of `val` that no training photo is from. There are training photos of its other one: other photos, in part
 # of the same people and homes.
 NEW_PEOPLE = "anthoniusadi/Hand-dataset"
+FAR = (16, 24, 32)  # hands far away take one of so many parts of the picture's width
 CLOSE_UP = 1.25  # side of a close-up over the larger side of the hand's box
 
 # How far MediaPipe's box reaches beyond the tight box of its keypoints, on each side, as a share of that box's larger
@@ -49,11 +51,11 @@ class PictureSet:
 class WithoutHands:
     """Photos that show no hand."""
 
-    def __init__(self, files: Sequence[Path]) -> None:
-        self.files = files
+    def __init__(self, photos: PhotoFolder) -> None:
+        self._photos = photos
 
     def __iter__(self) -> Iterator[LabelledImage]:
-        return (LabelledImage(read_rgb(file), ()) for file in self.files)
+        return (LabelledImage(self._photos[index], ()) for index in range(len(self._photos)))
 
 
 class Photos:
@@ -138,28 +140,32 @@ def photo_sets(data: Path) -> list[PictureSet]:
 
 
 def damaged_sets(data: Path) -> list[PictureSet]:
-    """The photos of `val` with human boxes, each damaged in one way."""
-    photos = HumanBoxes(data / "hands/val.json")
+    """The photos of `val` with human boxes, each damaged in one way, and small in a wide picture."""
+    photos, behind = HumanBoxes(data / "hands/val.json"), _hand_free(data)
+    changed: dict[str, tuple[str, Iterable[LabelledImage]]] = {
+        name: (title, Damaged(photos, damage)) for name, (title, damage) in DAMAGES.items()
+    }
+    for share in FAR:
+        changed[f"far-{share}"] = f"hands 1/{share} of the width", FarAway(photos, behind, [WIDTH / share])
     return [
         PictureSet(
-            f"val-{name}",
-            f"`val`, human boxes, {title}",
-            Damaged(photos, damage),
-            keypoints=False,
-            padding=PADDING_HUMAN,
+            f"val-{name}", f"`val`, human boxes, {title}", pictures, keypoints=False, padding=PADDING_HUMAN
         )
-        for name, (title, damage) in DAMAGES.items()
+        for name, (title, pictures) in changed.items()
     ]
 
 
 def empty_sets(data: Path) -> list[PictureSet]:
     """Photos without hands."""
-    negatives = PhotoFolder(data / "negatives").files
-    hand_free = [data / "backgrounds" / name for name in hand_free_names()]
     return [
-        PictureSet("negatives", "`negatives` (trained on)", WithoutHands(negatives)),
-        PictureSet("hand-free", "backgrounds without people (held out)", WithoutHands(hand_free)),
+        PictureSet("negatives", "`negatives` (trained on)", WithoutHands(PhotoFolder(data / "negatives"))),
+        PictureSet("hand-free", "backgrounds without people (held out)", WithoutHands(_hand_free(data))),
     ]
+
+
+def _hand_free(data: Path) -> PhotoFolder:
+    listed = frozenset(hand_free_names())
+    return PhotoFolder(data / "backgrounds", exclude=lambda path: path.name not in listed)
 
 
 def slice_sets(

@@ -8,19 +8,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engines.base import closer_size, farther_size
+from service.engines.base import closer_size, closest_size, farther_size
 from service.engines.onnx import OnnxDetector, OnnxPose
 from service.inference.geometry import Crop, Pyramid, letterbox
 from service.inference.hands import Box
 from service.models.checkpoint import GRAPH, INT8_GRAPH, Card, Checkpoint, change_card
 from training.checkpoint_folder import replacing
 from training.datasets.coco import CocoHands
+from training.datasets.far import WIDTH, FarAway
 from training.datasets.photos import evenly_spaced, photos_without_hands
 from training.evaluate import estimate, hand_crops, letterboxed
 from training.int8_graph import Picture, write_int8_graph
 
-# Pictures that ranges are measured on, of photos with hands and of photos without any.
-_WITH_HANDS, _WITHOUT_HANDS = 300, 100
+# Pictures that ranges are measured on: of photos with hands, for detectors also of hands far away, and of photos
+# without any.
+_WITH_HANDS, _FAR, _WITHOUT_HANDS = 300, 100, 100
+_FAR_SIDES = WIDTH / np.array([32, 26, 21, 17, 14, 11, 8])  # of those hands, in pixels
 # How far the median of what is sure in float32 may move: keypoints and corners, over the side of the input; and scores.
 _MOST, _MOST_SCORE = 0.01, 0.05
 _SURE = 0.5
@@ -82,6 +85,9 @@ def _served_pictures(card: Card, data: Path) -> list[Picture]:
         for side, share in ((size, 0.5), (closer_size(size), 0.25), (farther_size(size), 0.25)):
             photos.entries = evenly_spaced(entries, round(share * _WITH_HANDS))
             pictures += letterboxed(photos, side).images
+        photos.entries = evenly_spaced(entries, _FAR)
+        far = FarAway([photos[i] for i in range(len(photos))], empty, _FAR_SIDES.tolist())
+        pictures += [letterbox(Pyramid(picture.image), closest_size(size))[0] for picture in far]
         pictures += [letterbox(Pyramid(image), size)[0] for image in empty]
     return [pictures[i] for i in rng.permutation(len(pictures))]
 

@@ -47,15 +47,15 @@ class Poses:
 
 
 class DetectorEngine(Protocol):
-    """Finds hands. `input_size` is the longer side of its input in pixels, a multiple of 32; `closer_size` that of its
-    input for a closer look at small hands, None where it takes nothing but `input_size`.
+    """Finds hands. `input_size` is the longer side of its input in pixels, a multiple of 32; `largest_size` that of the
+    largest input it takes, for closer looks: `input_size` where it takes nothing else.
     """
 
     input_size: int
-    closer_size: int | None
+    largest_size: int
 
     def __call__(self, images: NDArray[np.uint8]) -> Detections:
-        """images: (B, H, W, 3) uint8 RGB, H and W multiples of 32 and at most the larger of both sizes."""
+        """images: (B, H, W, 3) uint8 RGB, H and W multiples of 32 and at most `largest_size`."""
         ...
 
 
@@ -70,8 +70,13 @@ class PoseEngine(Protocol):
 
 
 def closer_size(input_size: int) -> int:
-    """The longer side for a closer look: one and a half times the usual one."""
+    """The longer side for a closer look, at small hands: one and a half times the usual one."""
     return round(1.5 * input_size / STRIDE) * STRIDE
+
+
+def closest_size(input_size: int) -> int:
+    """The longer side for a look from still closer, at tiny hands: twice the usual one."""
+    return 2 * input_size
 
 
 def farther_size(input_size: int) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from service.engines.base import Detections, EngineError, Poses, check_batch, closer_size
+from service.engines.base import Detections, EngineError, Poses, check_batch, closest_size
 from service.engines.cpu import int8_instructions
 from service.engines.loaded import LoadedModel, OnnxPrecision
 from service.models.checkpoint import Checkpoint
@@ -70,7 +70,7 @@ class _Graph:
         extra = {name: shape for name, shape in (optional or {}).items() if name in there}
         self._outputs = outputs | extra
         self.input_size = checkpoint.card.input_size
-        self.closer_size = closer_size(self.input_size) if flexible else None
+        self.largest_size = closest_size(self.input_size) if flexible else self.input_size
         self._check(str(path))
         card = checkpoint.card
         self.model = LoadedModel(
@@ -113,7 +113,7 @@ class _Graph:
 
         Raises ValueError for a batch of another shape or type.
         """
-        check_batch(batch, self.closer_size or self.input_size, self._flexible)
+        check_batch(batch, self.largest_size, self._flexible)
         names = list(self._outputs)
         values = self._session.run(names, {self._input_name: np.ascontiguousarray(batch)})
         return {name: np.asarray(value, np.float32) for name, value in zip(names, values, strict=True)}
@@ -152,11 +152,11 @@ class OnnxDetector:
             precision=precision,
         )
         self.input_size = self._graph.input_size
-        self.closer_size = self._graph.closer_size
+        self.largest_size = self._graph.largest_size
         self.model = self._graph.model
 
     def __call__(self, images: NDArray[np.uint8]) -> Detections:
-        """images: (B, H, W, 3) uint8 RGB, H and W multiples of 32 and at most closer_size."""
+        """images: (B, H, W, 3) uint8 RGB, H and W multiples of 32 and at most largest_size."""
         found = self._graph.run(images)
         return Detections(found["boxes"], found["scores"])
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from service.engines.base import Detections, EngineError, Poses, check_batch, closer_size
+from service.engines.base import Detections, EngineError, Poses, check_batch, closest_size
 from service.engines.batching import JointBatches
 from service.engines.loaded import LoadedModel
 from service.models.checkpoint import WEIGHTS, Checkpoint
@@ -142,12 +142,12 @@ class TorchDetector:
         self._network = _Network(checkpoint, "detector", "detect", placement)
         self.input_size = self._network.input_size
         # Reference networks resize pictures themselves.
-        self.closer_size = closer_size(self.input_size) if checkpoint.has_graph else None
+        self.largest_size = closest_size(self.input_size) if checkpoint.has_graph else self.input_size
         self.model = self._network.model
 
     def __call__(self, images: NDArray[np.uint8]) -> Detections:
-        """images: (B, H, W, 3) uint8 RGB, H and W multiples of 32 and at most the larger size, else ValueError."""
-        check_batch(images, self.closer_size or self.input_size, flexible=True)
+        """images: (B, H, W, 3) uint8 RGB, H and W multiples of 32 and at most largest_size, else ValueError."""
+        check_batch(images, self.largest_size, flexible=True)
         boxes, scores = self._network.run(images)
         return Detections(boxes, scores)
 

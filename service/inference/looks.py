@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from service.inference.hands import Detection, Hand, side_of
 
 _SURE = 0.45  # the score from which on a detection is taken for a hand
-_SMALL, _LARGE = 0.3, 0.4  # hands, in shares of the picture's longer side
+_TINY, _SMALL, _LARGE = 0.12, 0.3, 0.4  # hands, in shares of the picture's longer side
 # Keypoints of two looks are one place if they lie less than this share of the box's side apart.
 _AGREED = 0.15
 
@@ -20,6 +20,11 @@ def worth_closer_look(found: Sequence[Detection], longer: int) -> bool:
     longer: the longer side of the picture.
     """
     return all(d.score < _SURE or d.box.side < _SMALL * longer for d in found)
+
+
+def worth_closest_look(found: Sequence[Detection], longer: int) -> bool:
+    """Whether it may find more at a size that is larger still: it is sure of no hand, or of tiny ones only."""
+    return all(d.score < _SURE or d.box.side < _TINY * longer for d in found)
 
 
 def worth_farther_look(found: Sequence[Detection]) -> bool:

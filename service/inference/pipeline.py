@@ -17,7 +17,14 @@ from typing import Literal, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engines.base import DetectorEngine, EngineError, PoseEngine, farther_size
+from service.engines.base import (
+    DetectorEngine,
+    EngineError,
+    PoseEngine,
+    closer_size,
+    closest_size,
+    farther_size,
+)
 from service.engines.factory import Runtime, load_pair
 from service.engines.loaded import LoadedModel
 from service.inference.calibration import Calibration, combined_score
@@ -33,7 +40,13 @@ from service.inference.geometry import (
     within,
 )
 from service.inference.hands import Box, Detection, Hand, side_of
-from service.inference.looks import large, merge_looks, worth_closer_look, worth_farther_look
+from service.inference.looks import (
+    large,
+    merge_looks,
+    worth_closer_look,
+    worth_closest_look,
+    worth_farther_look,
+)
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 DEFAULT_DETECTOR = WEIGHTS / "detector"
@@ -177,11 +190,11 @@ class Pipeline:
     def detect(self, image: Image, turn: int | None = None) -> list[Detection]:
         """Where the detector sees hands: above its threshold, after non-maximum suppression, best first.
 
-        A picture in which it is not sure of a hand is looked at again, closer and from farther away. turn: closer alone
-        when it is even, from farther away alone when it is odd; for streams, which have the next frame for the other.
+        A picture in which it is not sure of a hand, or of small ones only, is looked at again, closer and from farther
+        away. turn: one of these looks alone, in turn; for streams, which have the next frames for the others.
         image: (H, W, 3) uint8 RGB, else ValueError. Boxes are in pixels of the picture, clipped to it.
         """
-        return self._detect(Pyramid(check_image(image)), None if turn is None else turn % 2)
+        return self._detect(Pyramid(check_image(image)), None if turn is None else turn % 3)
 
     def pose(self, image: Image, detections: Sequence[Detection]) -> list[Hand]:
         """One hand for each detection, in the same order, all crops in one batch.
@@ -197,8 +210,9 @@ class Pipeline:
         what they set up lazily. Raises EngineError, or ValueError from `Hand`, when their answers are no numbers, as
         those of damaged weights are.
         """
-        usual, closer = self.detector_engine.input_size, self.detector_engine.closer_size
-        sizes = [usual] if closer is None else [usual, closer, farther_size(usual)]
+        sizes = [usual := self.detector_engine.input_size]
+        if self.detector_engine.largest_size > usual:
+            sizes += [closer_size(usual), closest_size(usual), farther_size(usual)]
         pictures = [np.full((size, size, 3), 127, np.uint8) for size in sizes]
         answers = [self.detector_engine(picture[None]) for picture in pictures]
         self.pose(pictures[0], [Detection(Box(0, 0, usual, usual), 1.0)])
@@ -206,14 +220,16 @@ class Pipeline:
             raise EngineError("the models run, but their answers are no numbers")
 
     def _detect(self, pyramid: Pyramid, turn: int | None = None) -> list[Detection]:
-        usual, closer = self.detector_engine.input_size, self.detector_engine.closer_size
+        usual = self.detector_engine.input_size
         found = self._look(pyramid, usual)
-        if closer is None:
+        if self.detector_engine.largest_size == usual:
             return found
-        longer = max(pyramid.size)
+        closer, closest, longer = closer_size(usual), closest_size(usual), max(pyramid.size)
         if turn in (None, 0) and closer <= longer and worth_closer_look(found, longer):
             found = _best_of(found + self._look(pyramid, closer))
-        if turn in (None, 1) and worth_farther_look(found):
+        if turn in (None, 1) and closest <= longer and worth_closest_look(found, longer):
+            found = _best_of(found + self._look(pyramid, closest))
+        if turn in (None, 2) and worth_farther_look(found):
             found = _best_of(found + large(self._look(pyramid, farther_size(usual)), longer))
         return found
 

@@ -172,8 +172,8 @@ class Tracker:
 
     def _detect(self, image: Image) -> list[Detection]:
         started = time.perf_counter()
-        self._searches += 1
         detections = self._pipeline.detect(image, turn=self._searches)
+        self._searches += 1
         self._detect_ms += (time.perf_counter() - started) * 1e3
         self._schedule.ran()
         return detections

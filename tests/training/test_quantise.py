@@ -80,7 +80,7 @@ def test_an_architecture_that_has_no_graph_gets_none(root: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("task", "sides"), [("pose", {128: 300 + 4}), ("detector", {160: 75, 256: 150 + 4, 384: 75})]
+    ("task", "sides"), [("pose", {128: 300 + 4}), ("detector", {160: 75, 256: 150 + 4, 384: 75, 512: 100})]
 )
 def test_pictures_are_as_serving_makes_them(
     root: Path, tmp_path: Path, task: str, sides: dict[int, int]

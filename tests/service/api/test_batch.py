@@ -88,7 +88,7 @@ def test_pictures_use_all_threads(make_client: Make, photos: list[bytes], pipeli
     barrier, detect = threading.Barrier(3), pipeline.detector_engine
 
     class Together:
-        input_size, closer_size = detect.input_size, None
+        input_size, largest_size = detect.input_size, detect.largest_size
 
         def __call__(self, images: Any) -> Any:
             barrier.wait(30)  # breaks unless three pictures are worked on at once
@@ -141,8 +141,8 @@ class Gate:
     """A detector that waits until it may."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self._detect, self.input_size = pipeline.detector_engine, pipeline.detector_engine.input_size
-        self.closer_size = None
+        self._detect = pipeline.detector_engine
+        self.input_size, self.largest_size = self._detect.input_size, self._detect.largest_size
         self.reached, self.open = threading.Semaphore(0), threading.Event()
         self.seen = 0
 

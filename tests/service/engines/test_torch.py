@@ -140,7 +140,7 @@ def test_joint_batches_are_for_devices_other_than_the_cpu(crops: Image) -> None:
     ("images", "flexible"),
     [
         (np.zeros((1, 256, 250, 3), np.uint8), True),
-        (np.zeros((1, 416, 256, 3), np.uint8), True),
+        (np.zeros((1, 544, 256, 3), np.uint8), True),
         (np.zeros((256, 256, 3), np.uint8), True),
         (np.zeros((1, 256, 256, 3), np.float32), True),
         (np.zeros((1, 160, 192, 3), np.uint8), False),

@@ -248,8 +248,7 @@ def test_a_model_without_depth_gives_none(pipeline: Pipeline, draw: Callable) ->
 
 def test_boxes_are_clipped_to_the_picture(draw: Callable, pipeline: Pipeline) -> None:
     class Wide:
-        input_size = 128
-        closer_size = None
+        input_size = largest_size = 128
 
         def __call__(self, images: np.ndarray) -> Detections:
             boxes = np.array([[[-50, -50, 300, 300], [200, 200, 220, 220]]], np.float32)
@@ -259,18 +258,19 @@ def test_boxes_are_clipped_to_the_picture(draw: Callable, pipeline: Pipeline) ->
     assert [d.box for d in detections] == [Box(0, 0, 640, 480)]  # the second one lies outside and is gone
 
 
-NOTHING_ELSE, CLOSER, FARTHER = [128], [128, 192], [128, 64]
+NOTHING_ELSE, CLOSER, CLOSEST, FARTHER = [128], [128, 192], [128, 256], [128, 64]
+EVERY_SIZE = [128, 192, 256, 64]
 
 
 class Watched:
     """A detector that takes other sizes, and remembers which it was given."""
 
-    input_size, closer_size = 128, 192
+    input_size, largest_size = 128, 256
 
     def __init__(self, found: Any, share: float = 1.0) -> None:
         """found: the detector that is asked. share: of its scores, which make it less sure."""
         self.found, self.share = found, share
-        found.closer_size = 192
+        found.largest_size = 256
         self.sizes: list[int] = []
 
     def __call__(self, images: np.ndarray) -> Detections:
@@ -285,7 +285,9 @@ class Watched:
         ([(200, 120, 100, 100), (400, 300, 80, 80)], CLOSER),
         ([(200, 120, 100, 100)], CLOSER),
         ([(200, 120, 250, 200), (480, 300, 80, 80)], NOTHING_ELSE),  # one is near
-        ([], [128, 192, 64]),
+        ([(200, 120, 60, 60)], [128, 192, 256]),
+        ([(200, 120, 60, 60), (400, 300, 80, 80)], CLOSER),  # one is small, but not tiny
+        ([], EVERY_SIZE),
     ],
 )
 def test_other_sizes_where_they_may_show_more(
@@ -303,7 +305,7 @@ def test_a_doubtful_detection_is_looked_for_at_every_size_and_told_once(
 ) -> None:
     detector = Watched(pipeline.detector_engine, share=0.4)
     found = Pipeline(detector, pipeline.pose_engine).detect(draw(640, 480, (200, 120, 300, 200, RED)))
-    assert detector.sizes == [128, 192, 64]
+    assert detector.sizes == EVERY_SIZE
     assert len(found) == 1
 
 
@@ -320,19 +322,22 @@ def test_from_farther_away_only_large_hands_count(draw: Callable, pipeline: Pipe
     assert found.box.side == pytest.approx(40 * 640 / 64)
 
 
-@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize("turn", range(6))
 def test_streams_take_one_other_size_a_frame(draw: Callable, pipeline: Pipeline, turn: int) -> None:
     detector = Watched(pipeline.detector_engine)
     Pipeline(detector, pipeline.pose_engine).detect(draw(640, 480), turn)
-    assert detector.sizes == [CLOSER, FARTHER][turn % 2]
+    assert detector.sizes == [CLOSER, CLOSEST, FARTHER][turn % 3]
 
 
-def test_small_pictures_get_no_closer_look(draw: Callable, pipeline: Pipeline) -> None:
+@pytest.mark.parametrize(("width", "looks"), [(180, NOTHING_ELSE), (250, CLOSER), (256, [128, 192, 256])])
+def test_pictures_are_not_made_larger_for_a_look(
+    draw: Callable, pipeline: Pipeline, width: int, looks: list[int]
+) -> None:
     """There is nothing more to be seen in them."""
     detector = Watched(pipeline.detector_engine)
-    image = draw(180, 120, (20, 20, 30, 30, RED), (90, 60, 30, 30, RED))
+    image = draw(width, 120, (20, 20, 20, 20, RED), (90, 60, 20, 20, RED))
     assert len(Pipeline(detector, pipeline.pose_engine).detect(image)) == 2
-    assert detector.sizes == NOTHING_ELSE
+    assert detector.sizes == looks
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 2), (5, 7)])
@@ -384,7 +389,7 @@ def test_failures_in_a_row_are_counted_for_each_engine(pipeline: Pipeline, draw:
     def broken(_: object) -> None:
         raise RuntimeError("the device is gone")
 
-    broken.input_size, broken.closer_size = engine.input_size, None
+    broken.input_size = broken.largest_size = engine.input_size
     setattr(pipeline, name, broken)
     for count in (1, 2, 3):
         with pytest.raises(RuntimeError, match="gone"):
