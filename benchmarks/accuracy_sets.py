@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from accuracy_damage import DAMAGES, Damaged
+from accuracy_far import WIDTH, FarAway
 
 from training.datasets.coco import CocoHands
-from training.datasets.far import WIDTH, FarAway
 from training.datasets.photos import PhotoFolder, listed_names
 from training.datasets.synthetic.backgrounds import Backgrounds
 from training.datasets.synthetic.slice_layouts import SLICES
@@ -146,7 +146,7 @@ def damaged_sets(data: Path) -> list[PictureSet]:
         name: (title, Damaged(photos, damage)) for name, (title, damage) in DAMAGES.items()
     }
     for share in FAR:
-        changed[f"far-{share}"] = f"hands 1/{share} of the width", FarAway(photos, behind, [WIDTH / share])
+        changed[f"far-{share}"] = f"hands 1/{share} of the width", FarAway(photos, behind, WIDTH / share)
     return [
         PictureSet(
             f"val-{name}", f"`val`, human boxes, {title}", pictures, keypoints=False, padding=PADDING_HUMAN
@@ -164,8 +164,9 @@ def empty_sets(data: Path) -> list[PictureSet]:
 
 
 def _hand_free(data: Path) -> PhotoFolder:
-    listed = frozenset(hand_free_names())
-    return PhotoFolder(data / "backgrounds", exclude=lambda path: path.name not in listed)
+    photos = PhotoFolder()
+    photos.files = [data / "backgrounds" / name for name in hand_free_names()]
+    return photos
 
 
 def slice_sets(

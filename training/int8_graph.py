@@ -3,7 +3,8 @@
 Weights are rounded a channel at a time, activations a tensor at a time, over the ranges that they have on some pictures
 (ONNX Runtime's static quantisation). What rounding its weights does to the mean of a channel is taken out of its bias
 again: "Data-free quantization through weight equalization and bias correction", Nagel et al. 2019. The last
-convolutions stay in float32, since boxes and peaks are read from what they say.
+convolutions stay in float32, since boxes and peaks are read from what they say, and so does all that is done with it:
+sums are left out, since corners of boxes are sums.
 """
 
 import tempfile
@@ -22,7 +23,7 @@ from training.graphs import save_compact
 
 Picture = NDArray[np.uint8]
 
-_INTEGER = ["Conv", "Add", "Clip", "Relu"]  # operators that compute in integers
+_INTEGER = ["Conv", "Clip", "Relu"]  # operators that compute in integers
 _LEVELS = 127  # a weight is one of -127 to 127, times its channel's step
 _CORRECTED_ON = 100  # pictures that biases are corrected on
 

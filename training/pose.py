@@ -114,7 +114,8 @@ class PoseTask:
         assert isinstance(network, HandPose)
         initialise(network, self.recipe.init)
         if self.recipe.restore_norms:
-            few = PoseTask(self.recipe.shortened(_NORM_SAMPLES), self.data, self.cache)
+            limit = min(self.recipe.limit or _NORM_SAMPLES, _NORM_SAMPLES)
+            few = PoseTask(self.recipe.shortened(limit), self.data, self.cache)
             make = few.batches(torch.device("cpu"), 1)
             restore_norms(network, make(0, _NORM_SAMPLES, self.recipe.input_size)["crop"])
         network.encoder.freeze(self.recipe.frozen)

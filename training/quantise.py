@@ -8,25 +8,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engines.base import closer_size, closest_size, farther_size
 from service.engines.onnx import OnnxDetector, OnnxPose
 from service.inference.geometry import Crop, Pyramid, letterbox
 from service.inference.hands import Box
+from service.inference.looks import every_size
 from service.models.checkpoint import GRAPH, INT8_GRAPH, Card, Checkpoint, change_card
 from training.checkpoint_folder import replacing
 from training.datasets.coco import CocoHands
-from training.datasets.far import WIDTH, FarAway
 from training.datasets.photos import evenly_spaced, photos_without_hands
 from training.evaluate import estimate, hand_crops, letterboxed
 from training.int8_graph import Picture, write_int8_graph
+from training.metrics import pairwise_iou
 
-# Pictures that ranges are measured on: of photos with hands, for detectors also of hands far away, and of photos
-# without any.
-_WITH_HANDS, _FAR, _WITHOUT_HANDS = 300, 100, 100
-_FAR_SIDES = WIDTH / np.array([32, 26, 21, 17, 14, 11, 8])  # of those hands, in pixels
+# Pictures that ranges are measured on, of photos with hands and of photos without any.
+_WITH_HANDS, _WITHOUT_HANDS = 300, 100
+_OTHER_SIZES = 0.2  # share of the detector's that each of its other sizes has
 # How far the median of what is sure in float32 may move: keypoints and corners, over the side of the input; and scores.
 _MOST, _MOST_SCORE = 0.01, 0.05
-_SURE = 0.5
+_SURE, _UNSURE = 0.5, 0.25
+# Share of the hands sure in float32 that may be lost: their scores fall below `_UNSURE`, or their boxes lie elsewhere.
+_MOST_LOST, _SAME = 0.02, 0.5
 
 
 class QuantisationError(ValueError):
@@ -38,8 +39,8 @@ def quantise(folder: Path, data: Path) -> float:
 
     data: the data folder, with the photos that the checkpoint's recipe names. Returns by how many pixels of the input
     the median sure keypoint, or corner of a box, moves. Raises QuantisationError for a checkpoint without a graph or
-    without photos, and where that is more than a hundredth of the input or scores move, too; the folder is as it was
-    then. Also CheckpointError for no checkpoint, and DatasetError as reading photos does.
+    without photos, and where that is more than a hundredth of the input, scores move, or hands get lost; the folder is
+    as it was then. Also CheckpointError for no checkpoint, and DatasetError as reading photos does.
     """
     folder = folder.resolve()  # a link stays one
     checkpoint = Checkpoint.load(folder, int8=False)
@@ -55,10 +56,13 @@ def quantise(folder: Path, data: Path) -> float:
             shutil.copytree(folder, staged, dirs_exist_ok=True)
             copy = Checkpoint.load(staged, int8=False)
             shutil.copyfile(graph, staged / INT8_GRAPH)
-            moved, scores = _moved(change_card(copy, int8=True), pictures)
-            if not (moved <= _MOST * checkpoint.card.input_size and scores <= _MOST_SCORE):
+            moved, scores, lost = _moved(change_card(copy, int8=True), pictures)
+            if not (
+                moved <= _MOST * checkpoint.card.input_size and scores <= _MOST_SCORE and lost <= _MOST_LOST
+            ):
                 raise QuantisationError(
-                    f"{folder}: in 8-bit integers, what it finds moves by {moved:.2f} px, and scores by {scores:.2f}"
+                    f"{folder}: in 8-bit integers, what it finds moves by {moved:.2f} px, scores by {scores:.2f}, and "
+                    f"{lost:.1%} of the hands are lost"
                 )
     return moved
 
@@ -82,12 +86,11 @@ def _served_pictures(card: Card, data: Path) -> list[Picture]:
         pictures += [_anywhere(image, size, rng) for image in empty]
     else:
         entries = photos.entries
-        for side, share in ((size, 0.5), (closer_size(size), 0.25), (farther_size(size), 0.25)):
+        sizes = every_size(size)
+        for side in sizes:
+            share = _OTHER_SIZES if side != size else 1 - _OTHER_SIZES * (len(sizes) - 1)
             photos.entries = evenly_spaced(entries, round(share * _WITH_HANDS))
             pictures += letterboxed(photos, side).images
-        photos.entries = evenly_spaced(entries, _FAR)
-        far = FarAway([photos[i] for i in range(len(photos))], empty, _FAR_SIDES.tolist())
-        pictures += [letterbox(Pyramid(picture.image), closest_size(size))[0] for picture in far]
         pictures += [letterbox(Pyramid(image), size)[0] for image in empty]
     return [pictures[i] for i in rng.permutation(len(pictures))]
 
@@ -100,16 +103,16 @@ def _anywhere(image: Picture, size: int, rng: np.random.Generator) -> Picture:
     return Crop.around(Box(x, y, side, side), size).cut(Pyramid(image))
 
 
-def _moved(checkpoint: Checkpoint, pictures: list[Picture]) -> tuple[float, float]:
-    """By how many pixels the median keypoint or corner that is sure in float32 moves in 8-bit integers, and by how much
-    the kind of score that moves most.
+def _moved(checkpoint: Checkpoint, pictures: list[Picture]) -> tuple[float, float, float]:
+    """By how many pixels the median keypoint or corner that is sure in float32 moves in 8-bit integers, by how much the
+    kind of score that moves most, and the share of sure hands that are lost.
     """
     if checkpoint.card.task == "pose":
         return _moved_poses(OnnxPose(checkpoint), OnnxPose(checkpoint, precision="int8"), np.stack(pictures))
     return _moved_boxes(OnnxDetector(checkpoint), OnnxDetector(checkpoint, precision="int8"), pictures)
 
 
-def _moved_poses(exact: OnnxPose, rounded: OnnxPose, crops: NDArray[np.uint8]) -> tuple[float, float]:
+def _moved_poses(exact: OnnxPose, rounded: OnnxPose, crops: NDArray[np.uint8]) -> tuple[float, float, float]:
     before, after = estimate(exact, crops), estimate(rounded, crops)
     sure = before.scores > _SURE
     far = np.linalg.norm(after.keypoints - before.keypoints, axis=-1)
@@ -118,19 +121,30 @@ def _moved_poses(exact: OnnxPose, rounded: OnnxPose, crops: NDArray[np.uint8]) -
         np.abs(after.hand - before.hand),
         np.abs(after.right - before.right)[before.hand > _SURE],
     ]
-    return _median(far[sure]), max(map(_median, scores))
+    lost = float(np.mean(after.hand[before.hand > _SURE] < _UNSURE))
+    return _median(far[sure]), max(map(_median, scores)), lost
 
 
-def _moved_boxes(exact: OnnxDetector, rounded: OnnxDetector, pictures: list[Picture]) -> tuple[float, float]:
-    """Of the surest box of each picture."""
-    corners, scores = [], []
+def _moved_boxes(
+    exact: OnnxDetector, rounded: OnnxDetector, pictures: list[Picture]
+) -> tuple[float, float, float]:
+    """Of the surest box of each picture; lost is one in whose place no box is left."""
+    corners, scores, lost = [], [], []
     for picture in pictures:
         before, after = exact(picture[None]), rounded(picture[None])
         if before.scores.max() > _SURE:
             first, second = before.scores[0].argmax(), after.scores[0].argmax()
             corners.append(np.abs(after.boxes[0, second] - before.boxes[0, first]))
             scores.append(abs(after.scores[0, second] - before.scores[0, first]))
-    return _median(np.array(corners)), _median(np.array(scores))
+            there = after.boxes[0, after.scores[0] >= _UNSURE]
+            overlaps = pairwise_iou(_sized(before.boxes[:, first]), _sized(there))
+            lost.append(not (overlaps >= _SAME).any())
+    return _median(np.array(corners)), _median(np.array(scores)), float(np.mean(lost))
+
+
+def _sized(corners: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, 4) x0, y0, x1, y1 as x, y, width, height."""
+    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
 
 
 def _median(moved: NDArray[np.floating]) -> float:

@@ -47,15 +47,15 @@ class Poses:
 
 
 class DetectorEngine(Protocol):
-    """Finds hands. `input_size` is the longer side of its input in pixels, a multiple of 32; `largest_size` that of the
-    largest input it takes, for closer looks: `input_size` where it takes nothing else.
+    """Finds hands. `input_size` is the longer side of its input in pixels, a multiple of 32. `flexible`: it also takes
+    smaller inputs, and larger ones up to `closest_size`.
     """
 
     input_size: int
-    largest_size: int
+    flexible: bool
 
     def __call__(self, images: NDArray[np.uint8]) -> Detections:
-        """images: (B, H, W, 3) uint8 RGB, H and W multiples of 32 and at most `largest_size`."""
+        """images: (B, H, W, 3) uint8 RGB, H and W multiples of 32 within these sizes."""
         ...
 
 

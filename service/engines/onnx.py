@@ -44,7 +44,7 @@ class _Graph:
         optional: dict[str, tuple[int | None, ...]] | None = None,
     ) -> None:
         """optional: outputs that are read if the graph has them. flexible: the sides of the input may vary in
-        multiples of `STRIDE` up to `input_size`. Raises EngineError, and CheckpointError for a checkpoint without a
+        multiples of `STRIDE` up to `closest_size`. Raises EngineError, and CheckpointError for a checkpoint without a
         graph in that precision.
         """
         self._flexible = flexible
@@ -70,7 +70,6 @@ class _Graph:
         extra = {name: shape for name, shape in (optional or {}).items() if name in there}
         self._outputs = outputs | extra
         self.input_size = checkpoint.card.input_size
-        self.largest_size = closest_size(self.input_size) if flexible else self.input_size
         self._check(str(path))
         card = checkpoint.card
         self.model = LoadedModel(
@@ -113,7 +112,8 @@ class _Graph:
 
         Raises ValueError for a batch of another shape or type.
         """
-        check_batch(batch, self.largest_size, self._flexible)
+        largest = closest_size(self.input_size) if self._flexible else self.input_size
+        check_batch(batch, largest, self._flexible)
         names = list(self._outputs)
         values = self._session.run(names, {self._input_name: np.ascontiguousarray(batch)})
         return {name: np.asarray(value, np.float32) for name, value in zip(names, values, strict=True)}
@@ -152,11 +152,11 @@ class OnnxDetector:
             precision=precision,
         )
         self.input_size = self._graph.input_size
-        self.largest_size = self._graph.largest_size
+        self.flexible = True
         self.model = self._graph.model
 
     def __call__(self, images: NDArray[np.uint8]) -> Detections:
-        """images: (B, H, W, 3) uint8 RGB, H and W multiples of 32 and at most largest_size."""
+        """images: (B, H, W, 3) uint8 RGB, H and W multiples of 32 and at most `closest_size`."""
         found = self._graph.run(images)
         return Detections(found["boxes"], found["scores"])
 

@@ -142,12 +142,15 @@ class TorchDetector:
         self._network = _Network(checkpoint, "detector", "detect", placement)
         self.input_size = self._network.input_size
         # Reference networks resize pictures themselves.
-        self.largest_size = closest_size(self.input_size) if checkpoint.has_graph else self.input_size
+        self.flexible = checkpoint.has_graph
         self.model = self._network.model
 
     def __call__(self, images: NDArray[np.uint8]) -> Detections:
-        """images: (B, H, W, 3) uint8 RGB, H and W multiples of 32 and at most largest_size, else ValueError."""
-        check_batch(images, self.largest_size, flexible=True)
+        """images: (B, H, W, 3) uint8 RGB, H and W multiples of 32 and at most `closest_size`, that of
+        reference networks at most `input_size`; else ValueError.
+        """
+        largest = closest_size(self.input_size) if self.flexible else self.input_size
+        check_batch(images, largest, flexible=True)
         boxes, scores = self._network.run(images)
         return Detections(boxes, scores)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from service.engines.base import closer_size, closest_size, farther_size
 from service.inference.hands import Detection, Hand, side_of
 
 _SURE = 0.45  # the score from which on a detection is taken for a hand
@@ -14,22 +15,28 @@ _TINY, _SMALL, _LARGE = 0.12, 0.3, 0.4  # hands, in shares of the picture's long
 _AGREED = 0.15
 
 
-def worth_closer_look(found: Sequence[Detection], longer: int) -> bool:
-    """Whether the detector may find more at a larger size: it is sure of no hand, or of small ones only.
+def every_size(usual: int) -> tuple[int, ...]:
+    """Longer sides of what the detector is given: the usual one, and those of further looks."""
+    return usual, closer_size(usual), closest_size(usual), farther_size(usual)
 
-    longer: the longer side of the picture.
+
+def sizes_worth_a_look(found: Sequence[Detection], longer: int, usual: int) -> list[int]:
+    """Other sizes at which the detector may find more than it has found: larger ones where it is sure of no hand, or of
+    small or tiny ones only, but none larger than the picture; a smaller one, for a hand that fills the picture, where
+    it is sure of none, or of tiny ones, which may be something else.
+
+    longer: the longer side of the picture. usual: the detector's input size.
     """
-    return all(d.score < _SURE or d.box.side < _SMALL * longer for d in found)
-
-
-def worth_closest_look(found: Sequence[Detection], longer: int) -> bool:
-    """Whether it may find more at a size that is larger still: it is sure of no hand, or of tiny ones only."""
-    return all(d.score < _SURE or d.box.side < _TINY * longer for d in found)
-
-
-def worth_farther_look(found: Sequence[Detection]) -> bool:
-    """Whether the detector may find more at a smaller size, a hand that fills the picture: it is sure of none."""
-    return all(d.score < _SURE for d in found)
+    largest = max((d.box.side for d in found if d.score >= _SURE), default=0.0)
+    closer, closest = closer_size(usual), closest_size(usual)
+    sizes = []
+    if largest < _SMALL * longer and closer <= longer:
+        sizes.append(closer)
+    if largest < _TINY * longer:
+        if closest <= longer:
+            sizes.append(closest)
+        sizes.append(farther_size(usual))
+    return sizes
 
 
 def large(found: Sequence[Detection], longer: int) -> list[Detection]:

@@ -17,14 +17,7 @@ from typing import Literal, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engines.base import (
-    DetectorEngine,
-    EngineError,
-    PoseEngine,
-    closer_size,
-    closest_size,
-    farther_size,
-)
+from service.engines.base import DetectorEngine, EngineError, PoseEngine
 from service.engines.factory import Runtime, load_pair
 from service.engines.loaded import LoadedModel
 from service.inference.calibration import Calibration, combined_score
@@ -40,13 +33,7 @@ from service.inference.geometry import (
     within,
 )
 from service.inference.hands import Box, Detection, Hand, side_of
-from service.inference.looks import (
-    large,
-    merge_looks,
-    worth_closer_look,
-    worth_closest_look,
-    worth_farther_look,
-)
+from service.inference.looks import every_size, large, merge_looks, sizes_worth_a_look
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 DEFAULT_DETECTOR = WEIGHTS / "detector"
@@ -190,11 +177,12 @@ class Pipeline:
     def detect(self, image: Image, turn: int | None = None) -> list[Detection]:
         """Where the detector sees hands: above its threshold, after non-maximum suppression, best first.
 
-        A picture in which it is not sure of a hand, or of small ones only, is looked at again, closer and from farther
-        away. turn: one of these looks alone, in turn; for streams, which have the next frames for the others.
+        A picture in which it is not sure of a hand, or of small ones only, is looked at again at other sizes
+        (`sizes_worth_a_look`). turn: at one of these alone, another one for the next number; for streams, which have
+        the next frames for the others.
         image: (H, W, 3) uint8 RGB, else ValueError. Boxes are in pixels of the picture, clipped to it.
         """
-        return self._detect(Pyramid(check_image(image)), None if turn is None else turn % 3)
+        return self._detect(Pyramid(check_image(image)), turn)
 
     def pose(self, image: Image, detections: Sequence[Detection]) -> list[Hand]:
         """One hand for each detection, in the same order, all crops in one batch.
@@ -210,9 +198,8 @@ class Pipeline:
         what they set up lazily. Raises EngineError, or ValueError from `Hand`, when their answers are no numbers, as
         those of damaged weights are.
         """
-        sizes = [usual := self.detector_engine.input_size]
-        if self.detector_engine.largest_size > usual:
-            sizes += [closer_size(usual), closest_size(usual), farther_size(usual)]
+        usual = self.detector_engine.input_size
+        sizes = every_size(usual) if self.detector_engine.flexible else (usual,)
         pictures = [np.full((size, size, 3), 127, np.uint8) for size in sizes]
         answers = [self.detector_engine(picture[None]) for picture in pictures]
         self.pose(pictures[0], [Detection(Box(0, 0, usual, usual), 1.0)])
@@ -220,17 +207,18 @@ class Pipeline:
             raise EngineError("the models run, but their answers are no numbers")
 
     def _detect(self, pyramid: Pyramid, turn: int | None = None) -> list[Detection]:
-        usual = self.detector_engine.input_size
+        usual, longer = self.detector_engine.input_size, max(pyramid.size)
         found = self._look(pyramid, usual)
-        if self.detector_engine.largest_size == usual:
+        if not self.detector_engine.flexible:
             return found
-        closer, closest, longer = closer_size(usual), closest_size(usual), max(pyramid.size)
-        if turn in (None, 0) and closer <= longer and worth_closer_look(found, longer):
-            found = _best_of(found + self._look(pyramid, closer))
-        if turn in (None, 1) and closest <= longer and worth_closest_look(found, longer):
-            found = _best_of(found + self._look(pyramid, closest))
-        if turn in (None, 2) and worth_farther_look(found):
-            found = _best_of(found + large(self._look(pyramid, farther_size(usual)), longer))
+        tried: list[int] = []
+        while sizes := [size for size in sizes_worth_a_look(found, longer, usual) if size not in tried]:
+            size = sizes[(turn or 0) % len(sizes)]
+            more = self._look(pyramid, size)
+            found = _best_of(found + (large(more, longer) if size < usual else more))
+            tried.append(size)
+            if turn is not None:
+                break
         return found
 
     def _look(self, pyramid: Pyramid, size: int) -> list[Detection]:

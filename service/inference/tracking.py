@@ -31,7 +31,8 @@ from service.inference.tracks_crossing import rivals, uncross
 _LOST_PRESENCE = 0.5  # what a followed hand needs where the thresholds ask for less; a new one needs it too
 _KEEP_SCORE = 0.8  # of min_score; between the two a hand is followed and not told
 _TELL_AGAIN = 0.1  # of the way from min_score to 1: so far above it must a hand rise that sank below it
-_UNCONFIRMED_LOOKS = 4  # the detector did not see it so often in a row: it is no hand, or another one
+# The detector did not see it so often in a row, at each of its sizes twice: it is no hand, or another one.
+_UNCONFIRMED_LOOKS = 6
 _SAME_SHAPE = 1.05  # by how much a new picture's sides may grow differently and show the same
 _MEMORY_SECONDS = 1.0  # a hand that comes back within this keeps its id
 

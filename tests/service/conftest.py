@@ -26,14 +26,16 @@ CANDIDATES = 8
 class FakeDetector:
     """Every red or magenta rectangle is a hand, scored 0.9; an orange one is a hand to the detector alone."""
 
-    input_size = largest_size = 128
+    input_size = 128
+    flexible = False
+    largest = 128
 
     def __init__(self) -> None:
         self.batches: list[int] = []
 
     def __call__(self, images: Image) -> Detections:
         assert images.shape[3] == 3
-        assert all(0 < side <= self.largest_size and side % 32 == 0 for side in images.shape[1:3])
+        assert all(0 < side <= self.largest and side % 32 == 0 for side in images.shape[1:3])
         assert images.dtype == np.uint8
         self.batches.append(len(images))
         boxes = np.zeros((len(images), CANDIDATES, 4), np.float32)

@@ -44,7 +44,7 @@ def test_models_whose_answers_are_no_numbers_are_not_used(
         return answers
 
     monkeypatch.setattr(damaged, "input_size", plain.input_size, raising=False)
-    monkeypatch.setattr(damaged, "largest_size", plain.input_size, raising=False)
+    monkeypatch.setattr(damaged, "flexible", False, raising=False)
     monkeypatch.setattr(pipeline, engine, damaged)
     with pytest.raises(EngineError, match=r"no numbers|must be finite"):
         asyncio.run(Reloader(lambda: pipeline, used.append).reload())
@@ -57,7 +57,7 @@ def test_models_that_fail_when_run_are_not_used(pipeline: Pipeline, monkeypatch:
 
     monkeypatch.setattr(pipeline, "detector_engine", fail)
     monkeypatch.setattr(fail, "input_size", 64, raising=False)
-    monkeypatch.setattr(fail, "largest_size", 64, raising=False)
+    monkeypatch.setattr(fail, "flexible", False, raising=False)
     with pytest.raises(EngineError, match="do not run: shapes do not fit"):
         warm_up(pipeline)
 

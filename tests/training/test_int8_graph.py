@@ -78,6 +78,14 @@ def test_a_graph_in_8_bit_integers_computes_nearly_the_same(tmp_path: Path) -> N
         assert 0 < np.abs(after - before).mean() < 0.02 * np.abs(before).max()
 
 
+def test_corners_of_boxes_are_not_rounded(root: Path) -> None:
+    """They are sums of places and sizes, wherever in the picture."""
+    session = onnxruntime.InferenceSession(str(root / "service" / "weights" / "detector" / "model-int8.onnx"))
+    boxes, _ = session.run(["boxes", "scores"], {"images": RNG.integers(0, 256, (1, 512, 512, 3), np.uint8)})
+    assert boxes.max() > 480
+    assert len(np.unique(boxes)) > 0.9 * boxes.size
+
+
 def test_biases_are_corrected_and_ranges_are_those_of_all_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

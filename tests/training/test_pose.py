@@ -12,6 +12,7 @@ from tests.training.few_photos import copy_photos
 from training.datasets import photos as photo_files
 from training.loading import Batch
 from training.pose import PoseTask
+from training.pose_batches import _apart, _place
 from training.recipe import load_recipe
 
 CPU = torch.device("cpu")
@@ -151,6 +152,17 @@ def test_norms_are_restored_on_what_it_learns_from(root: Path, own_data: Path) -
     crops = own_task(root, own_data, None).batches(CPU, 1)(0, 4, 64)["crop"]
     for was, now in zip(plain(crops), restored(crops), strict=True):
         torch.testing.assert_close(was, now, atol=1e-2, rtol=1e-3)
+
+
+def test_places_without_a_hand_show_none(root: Path, own_data: Path) -> None:
+    task = own_task(root, own_data, None)
+    rng = np.random.default_rng(0)
+    centre = np.array([50.0, 50.0])
+    (hand,) = task.photos[0].hands[:1]
+    middle = hand.box[:2] + hand.box[2:] / 2
+    assert not _apart(middle.astype(float), float(hand.box[2:].max()), hand)
+    assert _apart(centre - 1000, 100.0, hand)
+    assert {_place(task, rng).shape for _ in range(4)} == {(192, 192, 3)}
 
 
 def test_rendered_hands_need_no_photos(root: Path, own_data: Path) -> None:

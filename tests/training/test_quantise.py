@@ -2,14 +2,16 @@ import json
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from service.engines.base import Detections
 from service.models.architectures import UNET
 from service.models.checkpoint import CARD, GRAPH, INT8_GRAPH, Checkpoint
 from training.__main__ import main
-from training.quantise import QuantisationError, _served_pictures, quantise
+from training.quantise import QuantisationError, _moved_boxes, _served_pictures, quantise
 
 
 def plain(
@@ -64,6 +66,26 @@ def test_a_graph_that_finds_something_else_is_not_kept(
     assert [path.name for path in tmp_path.iterdir()] == ["pose"]
 
 
+def test_a_hand_that_is_told_elsewhere_or_hardly_is_lost() -> None:
+    def engine(x: float, score: float = 0.9) -> Any:
+        found = Detections(np.array([[[x, 0, x + 20, 20]]], np.float32), np.array([[score]], np.float32))
+        return lambda images: found
+
+    pictures = [np.zeros((32, 32, 3), np.uint8)]
+    for rounded, lost in ((engine(2), 0), (engine(40), 1), (engine(0, 0.2), 1)):
+        assert _moved_boxes(engine(0), rounded, pictures)[2] == lost
+
+
+def test_a_graph_that_loses_hands_is_not_kept(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = plain(root, tmp_path / "detector", "detector")
+    monkeypatch.setattr("training.quantise._SAME", 1.01)
+    with pytest.raises(QuantisationError, match=r"100\.0% of the hands are lost"):
+        quantise(folder, root / "tests")
+    assert not Checkpoint.load(folder).has_int8_graph
+
+
 def test_ranges_are_measured_on_photos(root: Path, tmp_path: Path) -> None:
     folder = plain(root, tmp_path / "pose", "pose", photos=())
     with pytest.raises(QuantisationError, match="its recipe names no photos"):
@@ -80,7 +102,7 @@ def test_an_architecture_that_has_no_graph_gets_none(root: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("task", "sides"), [("pose", {128: 300 + 4}), ("detector", {160: 75, 256: 150 + 4, 384: 75, 512: 100})]
+    ("task", "sides"), [("pose", {128: 300 + 4}), ("detector", {160: 60, 256: 120 + 4, 384: 60, 512: 60})]
 )
 def test_pictures_are_as_serving_makes_them(
     root: Path, tmp_path: Path, task: str, sides: dict[int, int]

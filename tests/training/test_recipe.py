@@ -159,6 +159,11 @@ def test_a_recipe_of_an_earlier_version_can_be_read(root: Path, task: str) -> No
     assert recipe.data.validation == load_recipe(RECIPES / f"default-{task}.toml").data.validation
 
 
+def test_a_stored_recipe_of_the_reference_network_is_what_it_was() -> None:
+    recipe = load_recipe(RECIPES / "reference-pose-green.toml", ["data.augment=false"])
+    assert Recipe.stored(recipe.model_dump(mode="json")) == recipe
+
+
 def test_a_field_that_is_gone_is_refused_in_a_file() -> None:
     with pytest.raises(RecipeError, match=r"data\.augment: Extra inputs"):
         load_recipe(RECIPES / "default-pose.toml", ['data.augment="batches"'])

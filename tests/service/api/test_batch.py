@@ -88,7 +88,7 @@ def test_pictures_use_all_threads(make_client: Make, photos: list[bytes], pipeli
     barrier, detect = threading.Barrier(3), pipeline.detector_engine
 
     class Together:
-        input_size, largest_size = detect.input_size, detect.largest_size
+        input_size, flexible = detect.input_size, False
 
         def __call__(self, images: Any) -> Any:
             barrier.wait(30)  # breaks unless three pictures are worked on at once
@@ -142,7 +142,7 @@ class Gate:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._detect = pipeline.detector_engine
-        self.input_size, self.largest_size = self._detect.input_size, self._detect.largest_size
+        self.input_size, self.flexible = self._detect.input_size, False
         self.reached, self.open = threading.Semaphore(0), threading.Event()
         self.seen = 0
 

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.engines.base import Detections, Poses
+from service.engines.base import Detections, EngineError, Poses
 from service.inference.calibration import Calibration, combined_score
 from service.inference.hands import Box, Detection
 from service.inference.pipeline import Pipeline, Thresholds
@@ -248,7 +248,8 @@ def test_a_model_without_depth_gives_none(pipeline: Pipeline, draw: Callable) ->
 
 def test_boxes_are_clipped_to_the_picture(draw: Callable, pipeline: Pipeline) -> None:
     class Wide:
-        input_size = largest_size = 128
+        input_size = 128
+        flexible = False
 
         def __call__(self, images: np.ndarray) -> Detections:
             boxes = np.array([[[-50, -50, 300, 300], [200, 200, 220, 220]]], np.float32)
@@ -265,12 +266,12 @@ EVERY_SIZE = [128, 192, 256, 64]
 class Watched:
     """A detector that takes other sizes, and remembers which it was given."""
 
-    input_size, largest_size = 128, 256
+    input_size, flexible = 128, True
 
     def __init__(self, found: Any, share: float = 1.0) -> None:
         """found: the detector that is asked. share: of its scores, which make it less sure."""
         self.found, self.share = found, share
-        found.largest_size = 256
+        found.largest = 256
         self.sizes: list[int] = []
 
     def __call__(self, images: np.ndarray) -> Detections:
@@ -285,7 +286,7 @@ class Watched:
         ([(200, 120, 100, 100), (400, 300, 80, 80)], CLOSER),
         ([(200, 120, 100, 100)], CLOSER),
         ([(200, 120, 250, 200), (480, 300, 80, 80)], NOTHING_ELSE),  # one is near
-        ([(200, 120, 60, 60)], [128, 192, 256]),
+        ([(200, 120, 60, 60)], EVERY_SIZE),
         ([(200, 120, 60, 60), (400, 300, 80, 80)], CLOSER),  # one is small, but not tiny
         ([], EVERY_SIZE),
     ],
@@ -323,13 +324,46 @@ def test_from_farther_away_only_large_hands_count(draw: Callable, pipeline: Pipe
 
 
 @pytest.mark.parametrize("turn", range(6))
-def test_streams_take_one_other_size_a_frame(draw: Callable, pipeline: Pipeline, turn: int) -> None:
+@pytest.mark.parametrize(
+    ("width", "hands", "looks"),
+    [
+        (640, [], [CLOSER, CLOSEST, FARTHER]),
+        (640, [(200, 20, 60, 60)], [CLOSER, CLOSEST, FARTHER]),
+        (640, [(200, 20, 100, 100)], [CLOSER]),
+        (640, [(200, 20, 250, 100)], [NOTHING_ELSE]),
+        (250, [], [CLOSER, FARTHER]),
+        (180, [], [FARTHER]),
+    ],
+)
+def test_streams_take_the_other_sizes_in_turn(
+    draw: Callable,
+    pipeline: Pipeline,
+    width: int,
+    hands: list[tuple[int, int, int, int]],
+    looks: list[list[int]],
+    turn: int,
+) -> None:
     detector = Watched(pipeline.detector_engine)
-    Pipeline(detector, pipeline.pose_engine).detect(draw(640, 480), turn)
-    assert detector.sizes == [CLOSER, CLOSEST, FARTHER][turn % 3]
+    image = draw(width, 140, *((*hand, RED) for hand in hands))
+    Pipeline(detector, pipeline.pose_engine).detect(image, turn)
+    assert detector.sizes == looks[turn % len(looks)]
 
 
-@pytest.mark.parametrize(("width", "looks"), [(180, NOTHING_ELSE), (250, CLOSER), (256, [128, 192, 256])])
+@pytest.mark.parametrize(("size", "turn"), [(192, 0), (256, 1), (64, 2)])
+def test_what_one_size_alone_shows_is_found(draw: Callable, pipeline: Pipeline, size: int, turn: int) -> None:
+    class Seldom(Watched):
+        def __call__(self, images: np.ndarray) -> Detections:
+            self.sizes.append(max(images.shape[1:3]))
+            boxes = np.array([[[0, 0, size / 2, size / 2]]], np.float32)  # half the picture wide
+            return Detections(boxes, np.array([[0.3]], np.float32) * (self.sizes[-1] == size))
+
+    pipeline = Pipeline(Seldom(pipeline.detector_engine), pipeline.pose_engine)
+    for found in (pipeline.detect(draw(640, 480)), pipeline.detect(draw(640, 480), turn)):
+        assert [(d.box.x, d.box.width) for d in found] == [(0, 320)]
+    assert pipeline.detect(draw(640, 480), turn + 1) == []
+
+
+@pytest.mark.parametrize(("width", "looks"), [(180, FARTHER), (250, [128, 192, 64]), (256, EVERY_SIZE)])
 def test_pictures_are_not_made_larger_for_a_look(
     draw: Callable, pipeline: Pipeline, width: int, looks: list[int]
 ) -> None:
@@ -389,7 +423,7 @@ def test_failures_in_a_row_are_counted_for_each_engine(pipeline: Pipeline, draw:
     def broken(_: object) -> None:
         raise RuntimeError("the device is gone")
 
-    broken.input_size = broken.largest_size = engine.input_size
+    broken.input_size, broken.flexible = engine.input_size, False
     setattr(pipeline, name, broken)
     for count in (1, 2, 3):
         with pytest.raises(RuntimeError, match="gone"):
@@ -398,6 +432,23 @@ def test_failures_in_a_row_are_counted_for_each_engine(pipeline: Pipeline, draw:
     setattr(pipeline, name, engine)
     pipeline.hands(picture)
     assert pipeline.failures == 0
+
+
+def test_warm_up_runs_the_detector_at_every_size(pipeline: Pipeline) -> None:
+    detector = Watched(pipeline.detector_engine)
+    Pipeline(detector, pipeline.pose_engine).warm_up()
+    assert sorted(detector.sizes) == sorted(EVERY_SIZE)
+
+
+@pytest.mark.parametrize("size", EVERY_SIZE)
+def test_warm_up_notices_answers_that_are_no_numbers_at_any_size(pipeline: Pipeline, size: int) -> None:
+    class Damaged(Watched):
+        def __call__(self, images: np.ndarray) -> Detections:
+            found = super().__call__(images)
+            return Detections(found.boxes, found.scores + (np.nan if self.sizes[-1] == size else 0))
+
+    with pytest.raises(EngineError, match="no numbers"):
+        Pipeline(Damaged(pipeline.detector_engine), pipeline.pose_engine).warm_up()
 
 
 def test_warm_up_runs_both_engines(pipeline: Pipeline) -> None:

@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from service.inference.hands import Detection
 from service.inference.tracking import Tracker, TrackingOptions
 from tests.service.inference.moving_hands import (
     HEIGHT,
@@ -32,6 +34,20 @@ def test_with_room_for_another_the_detector_runs_every_few_frames() -> None:
     play(world, Tracker(world, detect_every=6))
     assert world.detections == 50
     assert world.batches == [1] * 300  # what the detector sees again is not cropped twice
+
+
+def test_every_run_of_the_detector_has_the_next_turn() -> None:
+    class Watched(World):
+        turns: list[int | None]
+
+        def detect(self, image: NDArray[np.uint8], turn: int | None = None) -> list[Detection]:
+            self.turns.append(turn)
+            return super().detect(image, turn)
+
+    world = Watched(Actor(gone(still(), (1, 2))))  # lost in a frame whose turn is over, and found again
+    world.turns = []
+    play(world, Tracker(world), 4)
+    assert world.turns == list(range(len(world.turns)))
 
 
 def test_a_second_hand_is_found_soon() -> None:

@@ -44,7 +44,7 @@ def test_what_the_detector_never_sees_again_and_the_pose_model_doubts_goes() -> 
 def test_what_the_detector_never_sees_again_goes_however_sure_the_pose_model_is(
     max_hands: int, most: int
 ) -> None:
-    """Four looks; with no room for another hand the first of them may take a second to come."""
+    """Six looks; with no room for another hand the first of them may take a second to come."""
     world = World(Actor(sway(100)))
     tracker = Tracker(world, TrackingOptions(max_hands))
     play(world, tracker, 1)

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from accuracy_far import HEIGHT, WIDTH, FarAway
 
-from training.datasets.far import HEIGHT, WIDTH, FarAway
 from training.datasets.types import HandLabel, LabelledImage
 
 DARK = np.full((30, 40, 3), 20, np.uint8)
@@ -16,13 +18,12 @@ def photo(height: int = 200, width: int = 300) -> LabelledImage:
 
 
 def test_the_largest_hand_is_as_small_as_asked_for() -> None:
-    pictures = list(FarAway([photo()] * 6, [DARK], [30, 15]))
-    for number, picture in enumerate(pictures):
+    pictures = list(FarAway([photo()] * 6, [DARK], 30))
+    for picture in pictures:
         assert picture.image.shape == (HEIGHT, WIDTH, 3)
         first, second = (hand.box for hand in picture.hands)
-        share = (1.0, 0.5)[number % 2]
-        assert first[2:] == pytest.approx([30 * share, 20 * share])
-        assert second[2:] == pytest.approx([6 * share, 6 * share])
+        assert first[2:] == pytest.approx([30, 20])
+        assert second[2:] == pytest.approx([6, 6])
         x, y, width, height = first.round().astype(int)
         assert picture.image[y + 2 : y + height - 2, x + 2 : x + width - 2].min() > 250
         assert (picture.image == 20).mean() > 0.9  # what lies behind
@@ -30,21 +31,21 @@ def test_the_largest_hand_is_as_small_as_asked_for() -> None:
 
 
 def test_they_are_the_same_every_time() -> None:
-    far = FarAway([photo()] * 2, [DARK], [30])
+    far = FarAway([photo()] * 2, [DARK], 30)
     assert all(np.array_equal(a.image, b.image) for a, b in zip(far, far, strict=True))
 
 
-def test_grey_lies_behind_where_there_is_nothing_else() -> None:
-    (picture,) = FarAway([photo()], [], [30])
-    assert (picture.image == 127).mean() > 0.9
+def test_what_is_known_of_the_photo_stays() -> None:
+    (picture,) = FarAway([replace(photo(), complete=False, source="somebody")], [DARK], 30)
+    assert (picture.complete, picture.source) == (False, "somebody")
 
 
 def test_a_photo_without_hands_is_as_small_itself() -> None:
-    (picture,) = FarAway([LabelledImage(np.zeros((50, 100, 3), np.uint8), ())], [DARK], [40])
+    (picture,) = FarAway([LabelledImage(np.zeros((50, 100, 3), np.uint8), ())], [DARK], 40)
     assert picture.hands == ()
     assert (picture.image == 0).all(2).sum() == pytest.approx(40 * 20, abs=5)
 
 
 def test_a_photo_that_would_not_fit_is_smaller() -> None:
-    (picture,) = FarAway([photo(height=600)], [DARK], [120])
+    (picture,) = FarAway([photo(height=600)], [DARK], 120)
     assert picture.hands[0].box[2:] == pytest.approx([72, 48])

@@ -1,7 +1,7 @@
 """Photos shown small in a wide picture, as a camera sees hands that are far away."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 import cv2
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from training.datasets.types import HandLabel, LabelledImage
 
 WIDTH, HEIGHT = 1280, 720
-_GREY = 127
 
 
 class Pictures(Protocol):
@@ -25,24 +24,20 @@ class Pictures(Protocol):
 @dataclass(frozen=True, eq=False)
 class FarAway:
     """Photos of hands, each at some place of a picture of `WIDTH` by `HEIGHT` pixels, the same whenever they are gone
-    through: so small that the larger side of the largest hand's box, or of a photo without hands, has so many pixels;
-    smaller where the photo would not fit. Hands keep their boxes alone.
+    through: so small that the larger side of the largest hand's box, or of a photo without hands, has `side`
+    pixels; smaller where the photo would not fit. Hands keep their boxes alone.
 
-    behind: pictures without hands, which fill the rest; grey does where there are none. sides: in pixels. Both take
-    turns.
+    behind: pictures without hands, which fill the rest, one after the other.
     """
 
     photos: Iterable[LabelledImage]
     behind: Pictures
-    sides: Sequence[float]
+    side: float
 
     def __iter__(self) -> Iterator[LabelledImage]:
         for index, photo in enumerate(self.photos):
-            wide = np.full((HEIGHT, WIDTH, 3), _GREY, np.uint8)
-            if len(self.behind):
-                wide = _resized(self.behind[index % len(self.behind)], WIDTH, HEIGHT)
-            side = self.sides[index % len(self.sides)]
-            yield _placed(photo, wide, side, np.random.default_rng(index))
+            wide = _resized(self.behind[index % len(self.behind)], WIDTH, HEIGHT)
+            yield _placed(photo, wide, self.side, np.random.default_rng(index))
 
 
 def _placed(
@@ -57,8 +52,8 @@ def _placed(
     y = int(rng.integers(HEIGHT - small.shape[0] + 1))
     wide[y : y + small.shape[0], x : x + small.shape[1]] = small
     sizes = np.array([small.shape[1] / width, small.shape[0] / height] * 2)
-    hands = [HandLabel((hand.box * sizes + [x, y, 0, 0]).astype(np.float32)) for hand in photo.hands]
-    return LabelledImage(wide, tuple(hands))
+    boxes = [(hand.box * sizes + [x, y, 0, 0]).astype(np.float32) for hand in photo.hands]
+    return replace(photo, image=wide, hands=tuple(HandLabel(box) for box in boxes))
 
 
 def _resized(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
