@@ -4,11 +4,12 @@ Weights are rounded a channel at a time, activations a tensor at a time, over th
 (ONNX Runtime's static quantisation). What rounding its weights does to the mean of a channel is taken out of its bias
 again: "Data-free quantization through weight equalization and bias correction", Nagel et al. 2019. The last
 convolutions stay in float32, since boxes and peaks are read from what they say, and so does all that is done with it:
-sums are left out, since corners of boxes are sums.
+sums are left out, since corners of boxes are sums. Narrow convolutions stay in float32 because integers make them no
+faster.
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from training.graphs import save_compact
 
 Picture = NDArray[np.uint8]
 
+_NARROW = 64  # channels, at most, of convolutions that stay in float32
 _INTEGER = ["Conv", "Clip", "Relu"]  # operators that compute in integers
 _LEVELS = 127  # a weight is one of -127 to 127, times its channel's step
 _CORRECTED_ON = 100  # pictures that biases are corrected on
@@ -37,8 +39,8 @@ def write_int8_graph(graph: Path, path: Path, pictures: Sequence[Picture]) -> No
     model = _folded(graph)
     add_pre_process_metadata(model)  # quantisation asks for it
     given = model.graph.input[0].name
-    last = _last_convolutions(model)
-    _correct_biases(model, last, [{given: picture[None]} for picture in pictures[:_CORRECTED_ON]])
+    exact = _narrow_convolutions(model) | set(_last_convolutions(model))
+    _correct_biases(model, exact, [{given: picture[None]} for picture in pictures[:_CORRECTED_ON]])
     with tempfile.TemporaryDirectory() as scratch:
         written = Path(scratch) / "int8.onnx"
         quantize_static(
@@ -50,7 +52,7 @@ def write_int8_graph(graph: Path, path: Path, pictures: Sequence[Picture]) -> No
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=last,
+            nodes_to_exclude=sorted(exact),
         )
         save_compact(onnx.load(written), path)
 
@@ -78,6 +80,18 @@ def _session(model: str | bytes, options: onnxruntime.SessionOptions) -> onnxrun
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
+def _narrow_convolutions(model: onnx.ModelProto) -> set[str]:
+    """Names of the convolutions that read and write at most `_NARROW` channels."""
+    shapes = {weight.name: weight.dims for weight in model.graph.initializer}
+    names = set()
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            outputs, inputs = shapes[node.input[1]][:2]  # of a group
+            if max(outputs, inputs) <= _NARROW:
+                names.add(node.name)
+    return names
+
+
 def _last_convolutions(model: onnx.ModelProto) -> list[str]:
     """Names of the convolutions on whose outputs no other convolution depends."""
     read_later: set[str] = set()  # by a convolution, at once or after other nodes
@@ -92,7 +106,7 @@ def _last_convolutions(model: onnx.ModelProto) -> list[str]:
 
 
 def _correct_biases(
-    model: onnx.ModelProto, left_alone: Sequence[str], feeds: Sequence[dict[str, Picture]]
+    model: onnx.ModelProto, left_alone: Collection[str], feeds: Sequence[dict[str, Picture]]
 ) -> None:
     """Take out of each bias what rounding the weights adds to the mean of its channel."""
     weights = {weight.name: weight for weight in model.graph.initializer}

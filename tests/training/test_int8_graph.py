@@ -11,11 +11,17 @@ from training.int8_graph import (
     _correct_biases,
     _last_convolutions,
     _lost_by_rounding,
+    _narrow_convolutions,
     write_int8_graph,
 )
 
 RNG = np.random.default_rng(5)
 PICTURES = [RNG.integers(0, 256, (16, 16, 3), np.uint8) for _ in range(8)]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.int8_graph._NARROW", 0)
 
 
 def graph(path: Path) -> Path:
@@ -76,6 +82,23 @@ def test_a_graph_in_8_bit_integers_computes_nearly_the_same(tmp_path: Path) -> N
     for before, after in zip(run(exact, PICTURES[0]), run(rounded, PICTURES[0]), strict=True):
         assert after.dtype == np.float32
         assert 0 < np.abs(after - before).mean() < 0.02 * np.abs(before).max()
+
+
+def test_narrow_convolutions_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the graph read or write eight channels, one of them in groups."""
+    model = onnx.load(graph(tmp_path / "model.onnx"))
+    for most, names in ((7, set()), (8, {"first", "second", "third", "fourth"})):
+        monkeypatch.setattr("training.int8_graph._NARROW", most)
+        assert _narrow_convolutions(model) == names
+
+
+@pytest.mark.parametrize("task", ["detector", "pose"])
+def test_the_convolutions_that_ship_in_integers_are_wide(root: Path, task: str) -> None:
+    stored = onnx.load(root / "service" / "weights" / task / "model-int8.onnx").graph.initializer
+    weights = [numpy_helper.to_array(weight) for weight in stored]
+    channels = [max(w.shape[:2]) for w in weights if w.ndim == 4 and w.dtype == np.int8]
+    assert len(channels) > 40
+    assert min(channels) > 64
 
 
 def test_corners_of_boxes_are_not_rounded(root: Path) -> None:
