@@ -24,7 +24,7 @@ from training.graphs import save_compact
 
 Picture = NDArray[np.uint8]
 
-_NARROW = 64  # channels, at most, of convolutions that stay in float32
+_NARROW = 96  # channels, at most, of convolutions that stay in float32
 _INTEGER = ["Conv", "Clip", "Relu"]  # operators that compute in integers
 _LEVELS = 127  # a weight is one of -127 to 127, times its channel's step
 _CORRECTED_ON = 100  # pictures that biases are corrected on

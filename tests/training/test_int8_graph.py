@@ -98,7 +98,7 @@ def test_the_convolutions_that_ship_in_integers_are_wide(root: Path, task: str) 
     weights = [numpy_helper.to_array(weight) for weight in stored]
     channels = [max(w.shape[:2]) for w in weights if w.ndim == 4 and w.dtype == np.int8]
     assert len(channels) > 40
-    assert min(channels) > 64
+    assert min(channels) > 96
 
 
 def test_corners_of_boxes_are_not_rounded(root: Path) -> None:
