@@ -4,8 +4,8 @@ Weights are rounded a channel at a time, activations a tensor at a time, over th
 (ONNX Runtime's static quantisation). What rounding its weights does to the mean of a channel is taken out of its bias
 again: "Data-free quantization through weight equalization and bias correction", Nagel et al. 2019. The last
 convolutions stay in float32, since boxes and peaks are read from what they say, and so does all that is done with it:
-sums are left out, since corners of boxes are sums. Narrow convolutions stay in float32 because integers make them no
-faster.
+sums are left out, since corners of boxes are sums. Narrow convolutions stay in float32, too: integers would save little
+there, and cost the most.
 """
 
 import tempfile

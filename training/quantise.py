@@ -121,8 +121,8 @@ def _moved_poses(exact: OnnxPose, rounded: OnnxPose, crops: NDArray[np.uint8]) -
         np.abs(after.hand - before.hand),
         np.abs(after.right - before.right)[before.hand > _SURE],
     ]
-    lost = float(np.mean(after.hand[before.hand > _SURE] < _UNSURE))
-    return _median(far[sure]), max(map(_median, scores)), lost
+    there = after.hand[before.hand > _SURE] >= _UNSURE
+    return _median(far[sure]), max(map(_median, scores)), float(np.mean(~there))
 
 
 def _moved_boxes(
