@@ -39,6 +39,16 @@ def sizes_worth_a_look(found: Sequence[Detection], longer: int, usual: int) -> l
     return sizes
 
 
+def size_in_turn(found: Sequence[Detection], longer: int, usual: int, turn: int) -> int | None:
+    """The one of `sizes_worth_a_look` that a frame of a stream gets: another one for the next number; None for one
+    number in each round where there is a sure hand already.
+    """
+    sizes: list[int | None] = [*sizes_worth_a_look(found, longer, usual)]
+    if any(d.score >= _SURE for d in found):
+        sizes.append(None)
+    return sizes[turn % len(sizes)]
+
+
 def large(found: Sequence[Detection], longer: int) -> list[Detection]:
     """What a look from farther away is for; small things look like hands from there."""
     return [d for d in found if d.box.side >= _LARGE * longer]

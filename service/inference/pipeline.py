@@ -33,7 +33,7 @@ from service.inference.geometry import (
     within,
 )
 from service.inference.hands import Box, Detection, Hand, side_of
-from service.inference.looks import every_size, large, merge_looks, sizes_worth_a_look
+from service.inference.looks import every_size, large, merge_looks, size_in_turn, sizes_worth_a_look
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 DEFAULT_DETECTOR = WEIGHTS / "detector"
@@ -178,8 +178,8 @@ class Pipeline:
         """Where the detector sees hands: above its threshold, after non-maximum suppression, best first.
 
         A picture in which it is not sure of a hand, or of small ones only, is looked at again at other sizes
-        (`sizes_worth_a_look`). turn: at one of these alone, another one for the next number; for streams, which have
-        the next frames for the others.
+        (`sizes_worth_a_look`). turn: at one of these at most (`size_in_turn`); for streams, which have the next frames
+        for the others.
         image: (H, W, 3) uint8 RGB, else ValueError. Boxes are in pixels of the picture, clipped to it.
         """
         return self._detect(Pyramid(check_image(image)), turn)
@@ -211,15 +211,21 @@ class Pipeline:
         found = self._look(pyramid, usual)
         if not self.detector_engine.flexible:
             return found
+        if turn is not None:
+            size = size_in_turn(found, longer, usual, turn)
+            return found if size is None else self._look_again(pyramid, found, size)
         tried: list[int] = []
         while sizes := [size for size in sizes_worth_a_look(found, longer, usual) if size not in tried]:
-            size = sizes[(turn or 0) % len(sizes)]
-            more = self._look(pyramid, size)
-            found = _best_of(found + (large(more, longer) if size < usual else more))
-            tried.append(size)
-            if turn is not None:
-                break
+            found = self._look_again(pyramid, found, sizes[0])
+            tried.append(sizes[0])
         return found
+
+    def _look_again(self, pyramid: Pyramid, found: list[Detection], size: int) -> list[Detection]:
+        """What was found, and what the detector finds at another size."""
+        more = self._look(pyramid, size)
+        if size < self.detector_engine.input_size:
+            more = large(more, max(pyramid.size))
+        return _best_of(found + more)
 
     def _look(self, pyramid: Pyramid, size: int) -> list[Detection]:
         """size: the longer side of the picture that the detector gets."""

@@ -323,13 +323,13 @@ def test_from_farther_away_only_large_hands_count(draw: Callable, pipeline: Pipe
     assert found.box.side == pytest.approx(40 * 640 / 64)
 
 
-@pytest.mark.parametrize("turn", range(6))
+@pytest.mark.parametrize("turn", range(8))
 @pytest.mark.parametrize(
     ("width", "hands", "looks"),
     [
         (640, [], [CLOSER, CLOSEST, FARTHER]),
-        (640, [(200, 20, 60, 60)], [CLOSER, CLOSEST, FARTHER]),
-        (640, [(200, 20, 100, 100)], [CLOSER]),
+        (640, [(200, 20, 60, 60)], [CLOSER, CLOSEST, FARTHER, NOTHING_ELSE]),
+        (640, [(200, 20, 100, 100)], [CLOSER, NOTHING_ELSE]),
         (640, [(200, 20, 250, 100)], [NOTHING_ELSE]),
         (250, [], [CLOSER, FARTHER]),
         (180, [], [FARTHER]),
