@@ -1,24 +1,18 @@
 """Photos shown small in a wide picture, as a camera sees hands that are far away."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, cast
+from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from training.datasets.coco import read_rgb
 from training.datasets.types import HandLabel, LabelledImage
 
 WIDTH, HEIGHT = 1280, 720
-
-
-class Pictures(Protocol):
-    """(H, W, 3) uint8 RGB each, read when asked for."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,16 +21,16 @@ class FarAway:
     through: so small that the larger side of the largest hand's box, or of a photo without hands, has `side`
     pixels; smaller where the photo would not fit. Hands keep their boxes alone.
 
-    behind: pictures without hands, which fill the rest, one after the other.
+    behind: files of pictures without hands, which fill the rest, one after the other.
     """
 
     photos: Iterable[LabelledImage]
-    behind: Pictures
+    behind: Sequence[Path]
     side: float
 
     def __iter__(self) -> Iterator[LabelledImage]:
         for index, photo in enumerate(self.photos):
-            wide = _resized(self.behind[index % len(self.behind)], WIDTH, HEIGHT)
+            wide = _resized(read_rgb(self.behind[index % len(self.behind)]), WIDTH, HEIGHT)
             yield _placed(photo, wide, self.side, np.random.default_rng(index))
 
 

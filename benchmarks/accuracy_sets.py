@@ -10,7 +10,7 @@ import numpy as np
 from accuracy_damage import DAMAGES, Damaged
 from accuracy_far import WIDTH, FarAway
 
-from training.datasets.coco import CocoHands
+from training.datasets.coco import CocoHands, read_rgb
 from training.datasets.photos import PhotoFolder, listed_names
 from training.datasets.synthetic.backgrounds import Backgrounds
 from training.datasets.synthetic.slice_layouts import SLICES
@@ -51,11 +51,11 @@ class PictureSet:
 class WithoutHands:
     """Photos that show no hand."""
 
-    def __init__(self, photos: PhotoFolder) -> None:
-        self._photos = photos
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = files
 
     def __iter__(self) -> Iterator[LabelledImage]:
-        return (LabelledImage(self._photos[index], ()) for index in range(len(self._photos)))
+        return (LabelledImage(read_rgb(file), ()) for file in self.files)
 
 
 class Photos:
@@ -157,16 +157,15 @@ def damaged_sets(data: Path) -> list[PictureSet]:
 
 def empty_sets(data: Path) -> list[PictureSet]:
     """Photos without hands."""
+    negatives = PhotoFolder(data / "negatives").files
     return [
-        PictureSet("negatives", "`negatives` (trained on)", WithoutHands(PhotoFolder(data / "negatives"))),
+        PictureSet("negatives", "`negatives` (trained on)", WithoutHands(negatives)),
         PictureSet("hand-free", "backgrounds without people (held out)", WithoutHands(_hand_free(data))),
     ]
 
 
-def _hand_free(data: Path) -> PhotoFolder:
-    photos = PhotoFolder()
-    photos.files = [data / "backgrounds" / name for name in hand_free_names()]
-    return photos
+def _hand_free(data: Path) -> list[Path]:
+    return [data / "backgrounds" / name for name in hand_free_names()]
 
 
 def slice_sets(

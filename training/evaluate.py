@@ -15,7 +15,7 @@ from service.inference.geometry import Crop, Letterbox, Pyramid, letterbox, non_
 from service.inference.hands import Box
 from training.coco_metrics import CocoFigures, coco_figures
 from training.datasets.types import HandLabel, LabelledImages
-from training.metrics import detection
+from training.metrics import detection, sized
 from training.pose_metrics import PoseErrors
 
 Figures = dict[str, float]
@@ -251,8 +251,7 @@ def _find(
         likely = found.scores[0] > _LOWEST
         corners, score = found.boxes[0][likely], found.scores[0][likely]
         kept = non_maximum_suppression(corners)
-        corners = placing.to_picture(corners[kept])
-        boxes.append(np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1))
+        boxes.append(sized(placing.to_picture(corners[kept])))
         scores.append(score[kept])
         width = (image.shape[1] - 2 * placing.left) / placing.scale_x
         height = (image.shape[0] - 2 * placing.top) / placing.scale_y

@@ -9,6 +9,11 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 
 
+def sized(corners: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Boxes (N, 4) x0, y0, x1, y1 as x, y, width, height."""
+    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
+
+
 def pairwise_iou(a: Floats, b: Floats) -> NDArray[np.float64]:
     """Intersection over union of boxes (N, 4) and (M, 4), x, y, width, height: (N, M)."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])

@@ -18,11 +18,11 @@ from training.datasets.coco import CocoHands
 from training.datasets.photos import evenly_spaced, photos_without_hands
 from training.evaluate import estimate, hand_crops, letterboxed
 from training.int8_graph import Picture, write_int8_graph
-from training.metrics import pairwise_iou
+from training.metrics import pairwise_iou, sized
 
 # Pictures that ranges are measured on, of photos with hands and of photos without any.
 _WITH_HANDS, _WITHOUT_HANDS = 300, 100
-_OTHER_SIZES = 0.2  # share of the detector's that each of its other sizes has
+_SHARES = (0.4, 0.2, 0.2, 0.2)  # of those with hands, that the detector gets at each of its sizes
 # How far the median of what is sure in float32 may move: keypoints and corners, over the side of the input; and scores.
 _MOST, _MOST_SCORE = 0.01, 0.05
 _SURE, _UNSURE = 0.5, 0.25
@@ -86,9 +86,7 @@ def _served_pictures(card: Card, data: Path) -> list[Picture]:
         pictures += [_anywhere(image, size, rng) for image in empty]
     else:
         entries = photos.entries
-        sizes = every_size(size)
-        for side in sizes:
-            share = _OTHER_SIZES if side != size else 1 - _OTHER_SIZES * (len(sizes) - 1)
+        for side, share in zip(every_size(size), _SHARES, strict=True):
             photos.entries = evenly_spaced(entries, round(share * _WITH_HANDS))
             pictures += letterboxed(photos, side).images
         pictures += [letterbox(Pyramid(image), size)[0] for image in empty]
@@ -137,14 +135,9 @@ def _moved_boxes(
             corners.append(np.abs(after.boxes[0, second] - before.boxes[0, first]))
             scores.append(abs(after.scores[0, second] - before.scores[0, first]))
             there = after.boxes[0, after.scores[0] >= _UNSURE]
-            overlaps = pairwise_iou(_sized(before.boxes[:, first]), _sized(there))
+            overlaps = pairwise_iou(sized(before.boxes[:, first]), sized(there))
             lost.append(not (overlaps >= _SAME).any())
     return _median(np.array(corners)), _median(np.array(scores)), float(np.mean(lost))
-
-
-def _sized(corners: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, 4) x0, y0, x1, y1 as x, y, width, height."""
-    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
 
 
 def _median(moved: NDArray[np.floating]) -> float:

@@ -79,6 +79,13 @@ def closest_size(input_size: int) -> int:
     return 2 * input_size
 
 
+def largest_size(input_size: int, flexible: bool) -> int:
+    """The longer side of the largest input of an engine, which takes other sizes than the usual one where it is
+    `flexible`.
+    """
+    return closest_size(input_size) if flexible else input_size
+
+
 def farther_size(input_size: int) -> int:
     """The longer side for a look from farther away, at hands that fill the picture: five eighths of the usual one."""
     return max(STRIDE, round(0.625 * input_size / STRIDE) * STRIDE)

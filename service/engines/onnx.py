@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from service.engines.base import Detections, EngineError, Poses, check_batch, closest_size
+from service.engines.base import Detections, EngineError, Poses, check_batch, largest_size
 from service.engines.cpu import int8_instructions
 from service.engines.loaded import LoadedModel, OnnxPrecision
 from service.models.checkpoint import Checkpoint
@@ -112,8 +112,7 @@ class _Graph:
 
         Raises ValueError for a batch of another shape or type.
         """
-        largest = closest_size(self.input_size) if self._flexible else self.input_size
-        check_batch(batch, largest, self._flexible)
+        check_batch(batch, largest_size(self.input_size, self._flexible), self._flexible)
         names = list(self._outputs)
         values = self._session.run(names, {self._input_name: np.ascontiguousarray(batch)})
         return {name: np.asarray(value, np.float32) for name, value in zip(names, values, strict=True)}

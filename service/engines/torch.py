@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from service.engines.base import Detections, EngineError, Poses, check_batch, closest_size
+from service.engines.base import Detections, EngineError, Poses, check_batch, largest_size
 from service.engines.batching import JointBatches
 from service.engines.loaded import LoadedModel
 from service.models.checkpoint import WEIGHTS, Checkpoint
@@ -149,8 +149,7 @@ class TorchDetector:
         """images: (B, H, W, 3) uint8 RGB, H and W multiples of 32 and at most `closest_size`, that of
         reference networks at most `input_size`; else ValueError.
         """
-        largest = closest_size(self.input_size) if self.flexible else self.input_size
-        check_batch(images, largest, flexible=True)
+        check_batch(images, largest_size(self.input_size, self.flexible), flexible=True)
         boxes, scores = self._network.run(images)
         return Detections(boxes, scores)
 

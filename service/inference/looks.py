@@ -15,8 +15,8 @@ _TINY, _SMALL, _LARGE = 0.12, 0.3, 0.4  # hands, in shares of the picture's long
 _AGREED = 0.15
 
 
-def every_size(usual: int) -> tuple[int, ...]:
-    """Longer sides of what the detector is given: the usual one, and those of further looks."""
+def every_size(usual: int) -> tuple[int, int, int, int]:
+    """Longer sides of what the detector is given: the usual one, and those of further looks, in their order."""
     return usual, closer_size(usual), closest_size(usual), farther_size(usual)
 
 
@@ -28,14 +28,14 @@ def sizes_worth_a_look(found: Sequence[Detection], longer: int, usual: int) -> l
     longer: the longer side of the picture. usual: the detector's input size.
     """
     largest = max((d.box.side for d in found if d.score >= _SURE), default=0.0)
-    closer, closest = closer_size(usual), closest_size(usual)
+    _, closer, closest, farther = every_size(usual)
     sizes = []
     if largest < _SMALL * longer and closer <= longer:
         sizes.append(closer)
     if largest < _TINY * longer:
         if closest <= longer:
             sizes.append(closest)
-        sizes.append(farther_size(usual))
+        sizes.append(farther)
     return sizes
 
 

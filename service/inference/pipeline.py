@@ -214,10 +214,9 @@ class Pipeline:
         if turn is not None:
             size = size_in_turn(found, longer, usual, turn)
             return found if size is None else self._look_again(pyramid, found, size)
-        tried: list[int] = []
-        while sizes := [size for size in sizes_worth_a_look(found, longer, usual) if size not in tried]:
-            found = self._look_again(pyramid, found, sizes[0])
-            tried.append(sizes[0])
+        for other in every_size(usual)[1:]:
+            if other in sizes_worth_a_look(found, longer, usual):
+                found = self._look_again(pyramid, found, other)
         return found
 
     def _look_again(self, pyramid: Pyramid, found: list[Detection], size: int) -> list[Detection]:

@@ -1,0 +1,142 @@
+"""The detector's further looks at a picture, at other sizes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.engines.base import Detections, EngineError
+from service.inference.pipeline import Pipeline
+
+RED = (255, 0, 0)
+NOTHING_ELSE, CLOSER, CLOSEST, FARTHER = [128], [128, 192], [128, 256], [128, 64]
+EVERY_SIZE = [128, 192, 256, 64]
+
+
+class Watched:
+    """A detector that takes other sizes, and remembers which it was given."""
+
+    input_size, flexible = 128, True
+
+    def __init__(self, found: Any, share: float = 1.0) -> None:
+        """found: the detector that is asked. share: of its scores, which make it less sure."""
+        self.found, self.share = found, share
+        found.largest = 256
+        self.sizes: list[int] = []
+
+    def __call__(self, images: np.ndarray) -> Detections:
+        self.sizes.append(max(images.shape[1:3]))
+        detections = self.found(images)
+        return Detections(detections.boxes, detections.scores * np.float32(self.share))
+
+
+@pytest.mark.parametrize(
+    ("hands", "looks"),
+    [
+        ([(200, 120, 100, 100), (400, 300, 80, 80)], CLOSER),
+        ([(200, 120, 100, 100)], CLOSER),
+        ([(200, 120, 250, 200), (480, 300, 80, 80)], NOTHING_ELSE),  # one is near
+        ([(200, 120, 60, 60)], EVERY_SIZE),
+        ([(200, 120, 60, 60), (400, 300, 80, 80)], CLOSER),  # one is small, but not tiny
+        ([], EVERY_SIZE),
+    ],
+)
+def test_other_sizes_where_they_may_show_more(
+    draw: Callable, pipeline: Pipeline, hands: list[tuple[int, int, int, int]], looks: list[int]
+) -> None:
+    detector = Watched(pipeline.detector_engine)
+    image = draw(640, 480, *((*hand, RED) for hand in hands))
+    detections = Pipeline(detector, pipeline.pose_engine).detect(image)
+    assert detector.sizes == looks
+    assert sorted(d.box.x for d in detections) == pytest.approx(sorted(h[0] for h in hands), abs=6)
+
+
+def test_a_doubtful_detection_is_looked_for_at_every_size_and_told_once(
+    draw: Callable, pipeline: Pipeline
+) -> None:
+    detector = Watched(pipeline.detector_engine, share=0.4)
+    found = Pipeline(detector, pipeline.pose_engine).detect(draw(640, 480, (200, 120, 300, 200, RED)))
+    assert detector.sizes == EVERY_SIZE
+    assert len(found) == 1
+
+
+def test_from_farther_away_only_large_hands_count(draw: Callable, pipeline: Pipeline) -> None:
+    class Dreaming(Watched):
+        def __call__(self, images: np.ndarray) -> Detections:
+            self.sizes.append(max(images.shape[1:3]))
+            side = 40  # 400 pixels of the picture, from farther away
+            boxes = np.array([[[0, 0, 20, 20], [10, 0, 10 + side, side]]], np.float32)
+            return Detections(boxes, np.array([[0.3, 0.3]], np.float32) * (self.sizes[-1] == 64))
+
+    detector = Dreaming(pipeline.detector_engine)
+    (found,) = Pipeline(detector, pipeline.pose_engine).detect(draw(640, 480))
+    assert found.box.side == pytest.approx(40 * 640 / 64)
+
+
+@pytest.mark.parametrize("turn", range(8))
+@pytest.mark.parametrize(
+    ("width", "hands", "looks"),
+    [
+        (640, [], [CLOSER, CLOSEST, FARTHER]),
+        (640, [(200, 20, 60, 60)], [CLOSER, CLOSEST, FARTHER, NOTHING_ELSE]),
+        (640, [(200, 20, 100, 100)], [CLOSER, NOTHING_ELSE]),
+        (640, [(200, 20, 250, 100)], [NOTHING_ELSE]),
+        (250, [], [CLOSER, FARTHER]),
+        (180, [], [FARTHER]),
+    ],
+)
+def test_streams_take_the_other_sizes_in_turn(
+    draw: Callable,
+    pipeline: Pipeline,
+    width: int,
+    hands: list[tuple[int, int, int, int]],
+    looks: list[list[int]],
+    turn: int,
+) -> None:
+    detector = Watched(pipeline.detector_engine)
+    image = draw(width, 140, *((*hand, RED) for hand in hands))
+    Pipeline(detector, pipeline.pose_engine).detect(image, turn)
+    assert detector.sizes == looks[turn % len(looks)]
+
+
+@pytest.mark.parametrize(("size", "turn"), [(192, 0), (256, 1), (64, 2)])
+def test_what_one_size_alone_shows_is_found(draw: Callable, pipeline: Pipeline, size: int, turn: int) -> None:
+    class Seldom(Watched):
+        def __call__(self, images: np.ndarray) -> Detections:
+            self.sizes.append(max(images.shape[1:3]))
+            boxes = np.array([[[0, 0, size / 2, size / 2]]], np.float32)  # half the picture wide
+            return Detections(boxes, np.array([[0.3]], np.float32) * (self.sizes[-1] == size))
+
+    pipeline = Pipeline(Seldom(pipeline.detector_engine), pipeline.pose_engine)
+    for found in (pipeline.detect(draw(640, 480)), pipeline.detect(draw(640, 480), turn)):
+        assert [(d.box.x, d.box.width) for d in found] == [(0, 320)]
+    assert pipeline.detect(draw(640, 480), turn + 1) == []
+
+
+@pytest.mark.parametrize(("width", "looks"), [(180, FARTHER), (250, [128, 192, 64]), (256, EVERY_SIZE)])
+def test_pictures_are_not_made_larger_for_a_look(
+    draw: Callable, pipeline: Pipeline, width: int, looks: list[int]
+) -> None:
+    """There is nothing more to be seen in them."""
+    detector = Watched(pipeline.detector_engine)
+    image = draw(width, 120, (20, 20, 20, 20, RED), (90, 60, 20, 20, RED))
+    assert len(Pipeline(detector, pipeline.pose_engine).detect(image)) == 2
+    assert detector.sizes == looks
+
+
+def test_warm_up_runs_the_detector_at_every_size(pipeline: Pipeline) -> None:
+    detector = Watched(pipeline.detector_engine)
+    Pipeline(detector, pipeline.pose_engine).warm_up()
+    assert sorted(detector.sizes) == sorted(EVERY_SIZE)
+
+
+@pytest.mark.parametrize("size", EVERY_SIZE)
+def test_warm_up_notices_answers_that_are_no_numbers_at_any_size(pipeline: Pipeline, size: int) -> None:
+    class Damaged(Watched):
+        def __call__(self, images: np.ndarray) -> Detections:
+            found = super().__call__(images)
+            return Detections(found.boxes, found.scores + (np.nan if self.sizes[-1] == size else 0))
+
+    with pytest.raises(EngineError, match="no numbers"):
+        Pipeline(Damaged(pipeline.detector_engine), pipeline.pose_engine).warm_up()
