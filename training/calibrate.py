@@ -10,20 +10,24 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from service.inference.calibration import CalibrationCurve
+from service.inference.hands import Hand
 from service.inference.pipeline import Pipeline
 from service.models.checkpoint import Checkpoint, change_card
-from training.calibration import CalibrationError, Platt, Reliability, fit_platt, reliability
+from training.calibration import CalibrationError, Platt, Reliability, fit_curve, fit_platt, reliability
 from training.datasets.photos import photos_without_hands, training_photos
 from training.datasets.synthetic import Backgrounds, render_scene
 from training.datasets.synthetic.pool import item_seed
-from training.datasets.types import LabelledImage
+from training.datasets.types import HandLabel, LabelledImage
+from training.evaluate import known_keypoints
 from training.photo_sets import PhotoSet, thin_out
 from training.pipeline_figures import Answer, ask, ask_one
 
 # Photos that a calibration is fitted on, and scenes rendered for it: enough for two numbers.
 FIT_PHOTOS, FIT_SCENES = 2500, 800
 _SCENES_SEED = 9_001  # of no recipe
-HAND_SCORE = "hand score"
+HAND_SCORE, KEYPOINT_SCORE = "hand score", "keypoint score"
+_NEAR = 0.1  # of the larger side of a hand's tight box: how far off a keypoint may be that is right
 _CHOICE = "handedness"  # between two: 0.5 must stay 0.5
 
 
@@ -36,15 +40,15 @@ class Scored:
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class Calibrated:
     """One kind of score on photos never trained on: as it is, and through the map fitted on training photos.
 
-    platt, after: None where nothing could be fitted, and why.
+    fitted, after: None where nothing could be fitted, and why.
     """
 
     name: str
     before: Reliability
-    platt: Platt | None
+    fitted: Platt | CalibrationCurve | None
     after: Reliability | None
     why: str = ""
 
@@ -56,7 +60,9 @@ def score_samples(
 
     A hand is one when it overlaps a labelled hand by IoU 0.5 or more that no better-scored hand has. `hand score`: of
     hands that would be served, with at least `presence`; `hand head`: the pose network's probability that a crop shows
-    a hand, of everything the detector proposes; `handedness`: the probability of the label, where truth is known.
+    a hand, of everything the detector proposes; `handedness`: the probability of the label, where truth is known;
+    `keypoint score`: of served hands that are one, and that the keypoint is within a tenth of the hand's size of its
+    label.
     incomplete: sources (or how their names start) with unlabelled hands; left out.
     """
     kept = [a for a in answers if not (incomplete and a.source.startswith(tuple(incomplete)))]
@@ -68,38 +74,61 @@ def score_samples(
         for hand, match in zip(a.hands, a.matches, strict=True)
         if match >= 0 and a.labels[match].handedness is not None
     ]
+    placed = [
+        claim
+        for a in kept
+        for hand, match in zip(a.hands, a.matches, strict=True)
+        if match >= 0 and hand.presence >= presence
+        for claim in _keypoint_claims(hand, a.labels[match])
+    ]
     return {
         HAND_SCORE: _scored(served),
         "hand head": _scored([(hand.presence, right) for hand, right in found]),
         _CHOICE: _scored(sided),
+        KEYPOINT_SCORE: _scored(placed),
     }
 
 
-def compare(measured: Mapping[str, Scored], fitted: Mapping[str, Scored]) -> list[Calibration]:
+def _keypoint_claims(hand: Hand, label: HandLabel) -> list[tuple[float, bool]]:
+    """The score of each labelled keypoint, and whether it is near enough."""
+    if label.keypoints is None:
+        return []
+    off = np.linalg.norm(hand.keypoints - label.keypoints, axis=1) / label.box[2:].max()  # (21,)
+    known = known_keypoints(label)
+    return list(zip(hand.keypoint_scores[known].tolist(), (off[known] <= _NEAR).tolist(), strict=True))
+
+
+def compare(measured: Mapping[str, Scored], fitted: Mapping[str, Scored]) -> list[Calibrated]:
     """Reliability of each score on `measured`, before and after the map fitted on `fitted`."""
     calibrations = []
     for name, sample in measured.items():
         before = reliability(sample.scores, sample.correct)
         try:
-            platt = fit_platt(fitted[name].scores, fitted[name].correct, offset=name != _CHOICE)
+            calibration = _fit(name, fitted[name])
         except CalibrationError as error:
-            calibrations.append(Calibration(name, before, None, None, str(error)))
+            calibrations.append(Calibrated(name, before, None, None, str(error)))
             continue
-        after = reliability(platt(sample.scores), sample.correct)
-        calibrations.append(Calibration(name, before, platt, after))
+        after = reliability(calibration(sample.scores), sample.correct)
+        calibrations.append(Calibrated(name, before, calibration, after))
     return calibrations
+
+
+def _fit(name: str, claims: Scored) -> Platt | CalibrationCurve:
+    if name == KEYPOINT_SCORE:
+        return fit_curve(claims.scores, claims.correct)
+    return fit_platt(claims.scores, claims.correct, offset=name != _CHOICE)
 
 
 def calibrate(
     pipeline: Pipeline, sets: Sequence[PhotoSet], recipe: Mapping[str, Any], root: Path
-) -> dict[str, list[Calibration]]:
+) -> dict[str, list[Calibrated]]:
     """The calibration of a pair on each set of photos, by its name.
 
     recipe: of the detector, as its card has it; `data.photos`, `data.negatives` and `data.hand_free` say which photos
     of the data folder `root` the maps are fitted on, at most `FIT_PHOTOS` with hands. A detector knows these by heart,
     so where it learnt from rendered scenes as well, `FIT_SCENES` that it never saw are rendered, and those that are
-    labelled in full count too. Where the pair is calibrated already, the maps come on top of that. Raises ValueError
-    if the recipe names no photos.
+    labelled in full count too; keypoints are fitted on those alone. Where the pair is calibrated already, the maps come
+    on top of that. Raises ValueError if the recipe names no photos.
     """
     data = recipe.get("data", {})
     if not data.get("photos"):
@@ -122,9 +151,12 @@ def calibrate(
     answers = ask(everything, thin_out(learnt, FIT_PHOTOS))
     negatives = photos_without_hands(root, data.get("negatives", ()), data.get("hand_free", ""))
     answers += [ask_one(everything, negatives[i], (), "negatives") for i in range(len(negatives))]
+    unseen = []
     if data.get("share", {}).get("scene"):
-        answers += [ask_one(everything, s.image, s.hands, s.source) for s in _new_scenes(data, root)]
-    fitted = score_samples(answers, presence)
+        unseen = [ask_one(everything, s.image, s.hands, s.source) for s in _new_scenes(data, root)]
+    fitted = score_samples(answers + unseen, presence)
+    if unseen:  # keypoints of photos are known by heart, with the mistakes of their labels
+        fitted[KEYPOINT_SCORE] = score_samples(unseen, presence)[KEYPOINT_SCORE]
     return {
         photos.name: compare(score_samples(ask(everything, photos.photos), presence, incomplete), fitted)
         for photos in sets
@@ -141,28 +173,35 @@ def _new_scenes(data: Mapping[str, Any], root: Path) -> Iterator[LabelledImage]:
 
 
 def write_calibration(
-    pose: Path, detector: Checkpoint, calibrations: Mapping[str, Sequence[Calibration]], command: str
+    pose: Path, detector: Checkpoint, calibrations: Mapping[str, Sequence[Calibrated]], command: str
 ) -> None:
-    """Store the map of the hand score in a pose checkpoint's card, for use with this detector.
+    """Store the maps of the hand score, for use with this detector, and of the keypoint score in a pose checkpoint's
+    card; without the second where no keypoints were labelled.
 
     calibrations: as `calibrate` returns them for a pair that is not calibrated yet. Raises CalibrationError where
-    nothing could be fitted, and CheckpointError for a folder whose files are not those of its card.
+    no map of the hand score could be fitted, and CheckpointError for a folder whose files are not those of its card.
     """
-    fitted = next(c for c in next(iter(calibrations.values())) if c.name == HAND_SCORE)
-    if fitted.platt is None:
-        raise CalibrationError(fitted.why)
-    change_card(
-        Checkpoint.load(pose, "pose"),
-        score_calibration={
+    fitted = {calibrated.name: calibrated for calibrated in next(iter(calibrations.values()))}
+    hand, keypoints = fitted[HAND_SCORE].fitted, fitted[KEYPOINT_SCORE].fitted
+    if not isinstance(hand, Platt):
+        raise CalibrationError(fitted[HAND_SCORE].why)
+    fields: dict[str, Any] = {
+        "score_calibration": {
             "detector": detector.identity,
-            "slope": round(fitted.platt.slope, 4),
-            "offset": round(fitted.platt.offset, 4),
+            "slope": round(hand.slope, 4),
+            "offset": round(hand.offset, 4),
             "command": command,
         },
-    )
+        "keypoint_calibration": None,
+    }
+    if isinstance(keypoints, CalibrationCurve):
+        points = {"scores": keypoints.scores, "probabilities": keypoints.probabilities}
+        rounded = {name: [round(value, 4) for value in values] for name, values in points.items()}
+        fields["keypoint_calibration"] = {**rounded, "command": command}
+    change_card(Checkpoint.load(pose, "pose"), **fields)
 
 
-def print_calibrations(title: str, calibrations: Sequence[Calibration], console: Console) -> None:
+def print_calibrations(title: str, calibrations: Sequence[Calibrated], console: Console) -> None:
     """One row a kind of score."""
     table = Table("score", title=f"Calibration on {title}")
     for column in ("claims", "mean score", "correct", "ECE", "fitted slope", "offset", "ECE after"):
@@ -175,8 +214,12 @@ def print_calibrations(title: str, calibrations: Sequence[Calibration], console:
             f"{c.before.mean_accuracy:.3f}",
         ]
         row.append(f"{c.before.ece:.3f}")
-        if c.platt is not None and c.after is not None:
-            row += [f"{c.platt.slope:.3f}", f"{c.platt.offset:+.3f}", f"{c.after.ece:.3f}"]
+        if isinstance(c.fitted, Platt):
+            row += [f"{c.fitted.slope:.3f}", f"{c.fitted.offset:+.3f}"]
+        elif c.fitted is not None:
+            row += ["a curve", ""]
+        if c.after is not None:
+            row.append(f"{c.after.ece:.3f}")
         table.add_row(*row)
     console.print(table)
     for c in calibrations:

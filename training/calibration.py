@@ -1,15 +1,16 @@
-"""Are scores probabilities? Reliability, expected calibration error, and a monotone map that makes them so."""
+"""Are scores probabilities? Reliability, expected calibration error, and monotone maps that make them so."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit, logit
 
-from service.inference.calibration import Calibration
+from service.inference.calibration import Calibration, CalibrationCurve
 
 BINS = 15
+KNOTS = 20
 _EDGE = 1e-6  # scores of exactly 0 and 1 have no logit
 
 
@@ -91,11 +92,7 @@ def fit_platt(scores: NDArray[np.floating], correct: NDArray[np.bool_], offset: 
     are not right more often.
     """
     scores, correct = _checked(scores, correct)
-    positive, negative = int(correct.sum()), int((~correct).sum())
-    if not positive or not negative:
-        raise CalibrationError(
-            f"{positive} right and {negative} wrong: there is nothing to fit a calibration to"
-        )
+    positive, negative = _check_both(correct)
     target = np.where(correct, (positive + 1) / (positive + 2), 1 / (negative + 2))
     x = _logits(scores)
 
@@ -111,6 +108,33 @@ def fit_platt(scores: NDArray[np.floating], correct: NDArray[np.bool_], offset: 
             f"higher scores are not right more often: the slope that fits best is {slope:.3g}"
         )
     return Platt(slope, shift)
+
+
+def fit_curve(scores: NDArray[np.floating], correct: NDArray[np.bool_]) -> CalibrationCurve:
+    """How often scores are right, in at most `KNOTS` groups of as many scores each, made to rise by isotonic
+    regression.
+
+    scores: (N,) in [0, 1]; correct: (N,). Raises CalibrationError where all or none is correct: nothing to fit.
+    """
+    scores, correct = _checked(scores, correct)
+    _check_both(correct)
+    edges = np.quantile(scores, np.linspace(0, 1, KNOTS + 1)[1:-1])
+    _, group = np.unique(np.searchsorted(edges, scores), return_inverse=True)  # equal scores are in one group
+    counts = np.bincount(group)
+    means = np.bincount(group, scores) / counts
+    rates = isotonic_regression(np.bincount(group, correct) / counts, weights=counts).x
+    inside = (means > 0) & (means < 1)
+    return CalibrationCurve((0.0, *means[inside].tolist(), 1.0), (0.0, *rates[inside].tolist(), 1.0))
+
+
+def _check_both(correct: NDArray[np.bool_]) -> tuple[int, int]:
+    """How many are right and how many wrong. Raises CalibrationError where there are none of either."""
+    positive, negative = int(correct.sum()), int((~correct).sum())
+    if not positive or not negative:
+        raise CalibrationError(
+            f"{positive} right and {negative} wrong: there is nothing to fit a calibration to"
+        )
+    return positive, negative
 
 
 def _logits(scores: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -46,7 +46,7 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--write",
         action="store_true",
-        help="with --calibration: store the calibration of the hand score in the pose checkpoint's card",
+        help="with --calibration: store the calibrations of hand and keypoint scores in the pose checkpoint's card",
     )
     parser.add_argument(
         "--plot", type=Path, metavar="FILE.png", help="with --calibration: draw it, of the first set"
@@ -88,7 +88,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _calibrate(options: argparse.Namespace, pipeline: "Pipeline", sets: "list[PhotoSet]", root: Path) -> None:
     """`evaluate --calibration`: print it, store it, draw it."""
-    from service.inference.calibration import Calibration
+    from service.inference.calibration import PairCalibration
     from service.inference.pipeline import DEFAULT_DETECTOR, DEFAULT_POSE
     from service.models.checkpoint import Checkpoint
     from training.calibrate import calibrate, print_calibrations, write_calibration
@@ -97,7 +97,7 @@ def _calibrate(options: argparse.Namespace, pipeline: "Pipeline", sets: "list[Ph
 
     detector = Checkpoint.load(options.detector or DEFAULT_DETECTOR)
     if options.write:  # what is stored is fitted to scores as they are without any
-        pipeline.calibration = Calibration()
+        pipeline.calibration = PairCalibration()
     found = calibrate(pipeline, sets, detector.card.recipe, root)
     if options.write:
         command = "python -m training evaluate --calibration --write"

@@ -17,7 +17,7 @@ from matplotlib.rcsetup import cycler
 from numpy.typing import NDArray
 
 from service.models.keypoints import FINGERS
-from training.calibrate import Calibration
+from training.calibrate import Calibrated
 from training.calibration import Reliability
 from training.coco_metrics import CocoFigures
 from training.pose_metrics import AUC_LIMIT, AUC_PIXELS, PoseErrors
@@ -180,7 +180,7 @@ def draw_pck(errors: PoseErrors) -> Figure:
     return figure
 
 
-def draw_reliability(calibrations: Sequence[Calibration]) -> Figure:
+def draw_reliability(calibrations: Sequence[Calibrated]) -> Figure:
     """One panel a kind of score: how often it is right, by bins of what it claims, before and after calibration."""
     figure, panels = _panels(len(calibrations), (3.6, 3.6))
     for axes, calibration in zip(panels, calibrations, strict=False):

@@ -33,7 +33,8 @@
  *   the clock; null for the clock again
  *
  * @typedef {{name: string, x: number, y: number, z?: number, score: number}} Keypoint in pixels of the frame, from its top
- *   left; z is the depth relative to the wrist, positive away from the camera
+ *   left; z is the depth relative to the wrist, positive away from the camera; score is the probability that it is within
+ *   a tenth of the hand's size of where it truly is
  *
  * @typedef {object} TrackedHand
  * @property {number} track_id the same for as long as the hand is followed

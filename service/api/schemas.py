@@ -86,13 +86,15 @@ class KeypointAnswer(_Answer):
         description="Depth relative to the wrist, positive away from the camera, in the same pixels as x and y "
         "at the hand's distance. Left out by a pose model that does not know it.",
     )
-    score: Probability
+    score: Probability = Field(
+        description="That the keypoint is within a tenth of the hand's size of where it truly is."
+    )
 
 
 class HandAnswer(_Answer):
     """One hand."""
 
-    score: Probability
+    score: Probability = Field(description="That it is a hand.")
     handedness: Handedness
     box: BoxAnswer
     keypoints: list[KeypointAnswer] = Field(min_length=21, max_length=21)

@@ -13,7 +13,7 @@ from service.api.metrics import NO_MEMORY, NOT_READY, Metrics
 from service.api.places import Budget
 from service.api.problems import Problem
 from service.api.streams import Streams
-from service.inference.calibration import Calibration
+from service.inference.calibration import PairCalibration
 from service.inference.geometry import Image
 from service.inference.hands import Detection, Hand
 from service.inference.pipeline import Pipeline, Thresholds
@@ -114,7 +114,7 @@ class CurrentPipeline:
         return self._now.thresholds
 
     @property
-    def calibration(self) -> Calibration:
+    def calibration(self) -> PairCalibration:
         """Of the scores that are told."""
         return self._now.calibration
 

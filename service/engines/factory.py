@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 from service.engines.base import DetectorEngine, EngineError, PoseEngine
 from service.engines.cpu import int8_instructions
 from service.engines.loaded import LoadedModel, OnnxPrecision, ServedPrecision
-from service.inference.calibration import Calibration
-from service.models.checkpoint import Checkpoint
+from service.inference.calibration import Calibration, CalibrationCurve, PairCalibration
+from service.models.checkpoint import CARD, Checkpoint, CheckpointError
 
 if TYPE_CHECKING:
     from service.engines.torch import TorchDetector, TorchPose
@@ -45,12 +45,12 @@ class Runtime:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A detector and a pose model that run on the same engine, what they are, and how their score is calibrated."""
+    """A detector and a pose model that run on the same engine, what they are, and how their scores are calibrated."""
 
     detector: DetectorEngine
     pose: PoseEngine
     models: tuple[LoadedModel, LoadedModel]
-    calibration: Calibration
+    calibration: PairCalibration
 
 
 def check_device(device: str) -> str:
@@ -83,10 +83,14 @@ def load_pair(detector: Path, pose: Path, runtime: Runtime | None = None) -> Pai
     return Pair(*onnx, (onnx[0].model, onnx[1].model), _calibration(*checkpoints))
 
 
-def _calibration(detector: Checkpoint, pose: Checkpoint) -> Calibration:
-    """The pair's own; none, with a warning, for two that were not calibrated together."""
-    fitted = pose.card.score_calibration
-    if fitted is None or fitted.detector != detector.identity:
+def _calibration(detector: Checkpoint, pose: Checkpoint) -> PairCalibration:
+    """The pair's own; none, with a warning, for hands of two that were not calibrated together, and for keypoints of a
+    pose model that was not calibrated at all.
+    """
+    hand, keypoints = Calibration(), CalibrationCurve()
+    if (fitted := pose.card.score_calibration) is not None and fitted.detector == detector.identity:
+        hand = Calibration(fitted.slope, fitted.offset)
+    else:
         fitted_with = "" if fitted is None else f", but with {fitted.detector}"
         log.warning(
             "scores of hands are not probabilities: %s was not calibrated with %s%s",
@@ -94,8 +98,14 @@ def _calibration(detector: Checkpoint, pose: Checkpoint) -> Calibration:
             detector.identity,
             fitted_with,
         )
-        return Calibration()
-    return Calibration(fitted.slope, fitted.offset)
+    if (curve := pose.card.keypoint_calibration) is None:
+        log.warning("scores of keypoints are not probabilities: %s was not calibrated", pose.identity)
+    else:
+        try:
+            keypoints = CalibrationCurve(curve.scores, curve.probabilities)
+        except ValueError as error:
+            raise CheckpointError(f"{pose.folder / CARD}: keypoint_calibration: {error}") from error
+    return PairCalibration(hand, keypoints)
 
 
 def choose_engine(

@@ -1,7 +1,12 @@
 """What three scores say of one hand, and from scores to probabilities."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.inference.hands import Hand
 
 # How much the detector, the pose model's "is there a hand" and its keypoints say, by logistic regression on training
 # photos, rendered scenes and photos without a hand (docs/decisions/0013).
@@ -41,6 +46,45 @@ class Calibration:
     def inverse(self, probability: float) -> float:
         """The score that a probability in [0, 1] belongs to."""
         return _expit((_logit(probability) - self.offset) / self.slope)
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationCurve:
+    """A map of [0, 1] onto itself, linear between points (score, probability) and never falling. The default leaves
+    scores as they are.
+
+    Raises ValueError unless both start with 0 and end with 1, scores rise and probabilities do not fall.
+    """
+
+    scores: tuple[float, ...] = (0.0, 1.0)
+    probabilities: tuple[float, ...] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        ends = {(points[0], points[-1]) for points in (self.scores, self.probabilities) if points}
+        if len(self.scores) != len(self.probabilities) or ends != {(0.0, 1.0)}:
+            raise ValueError(f"a calibration curve has two ends, (0, 0) and (1, 1): {self}")
+        if not (np.diff(self.scores) > 0).all() or not (np.diff(self.probabilities) >= 0).all():
+            raise ValueError(f"a calibration curve rises: {self}")
+
+    def __call__(self, scores: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The probabilities that belong to (N,) scores in [0, 1]."""
+        return np.asarray(np.interp(scores, self.scores, self.probabilities), np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class PairCalibration:
+    """What makes the scores of a detector and a pose model probabilities.
+
+    hand: that it is a hand. keypoints: that a keypoint lies within a tenth of the hand's size of where it truly is.
+    """
+
+    hand: Calibration = Calibration()
+    keypoints: CalibrationCurve = CalibrationCurve()
+
+    def told(self, hand: Hand) -> Hand:
+        """The hand with calibrated scores, as callers are told; inside, scores stay as the models give them."""
+        keypoint_scores = self.keypoints(hand.keypoint_scores).astype(np.float32)
+        return replace(hand, score=self.hand(hand.score), keypoint_scores=keypoint_scores)
 
 
 def _logit(p: float) -> float:

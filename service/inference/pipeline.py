@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from service.engines.base import DetectorEngine, EngineError, PoseEngine
 from service.engines.factory import Runtime, load_pair
 from service.engines.loaded import LoadedModel
-from service.inference.calibration import Calibration, combined_score
+from service.inference.calibration import PairCalibration, combined_score
 from service.inference.geometry import (
     Crop,
     Image,
@@ -34,6 +34,7 @@ from service.inference.geometry import (
 )
 from service.inference.hands import Box, Detection, Hand, side_of
 from service.inference.looks import every_size, large, merge_looks, size_in_turn, sizes_worth_a_look
+from service.inference.sides import told_together
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 DEFAULT_DETECTOR = WEIGHTS / "detector"
@@ -87,7 +88,7 @@ class Pipeline:
         *,
         models: Sequence[LoadedModel] = (),
         thresholds: Thresholds | None = None,
-        calibration: Calibration | None = None,
+        calibration: PairCalibration | None = None,
     ) -> None:
         """models: what the engines loaded, detector first; for `GET /v1/models` only. calibration: of the scores that
         `hands` and a tracker give out.
@@ -96,7 +97,7 @@ class Pipeline:
         self.pose_engine = pose
         self.models = tuple(models)
         self.thresholds = thresholds or Thresholds()
-        self.calibration = calibration or Calibration()
+        self.calibration = calibration or PairCalibration()
         # Told the size of each batch of crops, in its thread.
         self.on_pose: Callable[[int], None] | None = None
         self._failures = {"detector": 0, "pose": 0}
@@ -149,7 +150,7 @@ class Pipeline:
             raise ValueError(f"max_hands must be at least 1, not {max_hands}")
         started = time.perf_counter()
         pyramid = Pyramid(check_image(image))
-        least = self.calibration.inverse(min_score)
+        least = self.calibration.hand.inverse(min_score)
         waiting = self._detect(pyramid)
         detected = time.perf_counter()
         found: list[Hand] = []
@@ -163,14 +164,12 @@ class Pipeline:
             found = merge_duplicates(found, self.thresholds.duplicate)
         done = time.perf_counter()
         height, width = image.shape[:2]
-        hands = [
-            replace(
-                hand,
-                score=self.calibration(hand.score),
-                box=agreed_box(hand.box, hand.keypoints, width, height),
-            )
-            for hand in found
-        ]
+        hands = told_together(
+            [
+                self.calibration.told(replace(hand, box=agreed_box(hand.box, hand.keypoints, width, height)))
+                for hand in found
+            ]
+        )
         hands = [hand.mirrored() for hand in hands] if mirrored else hands
         return Result(hands, (detected - started) * 1e3, (done - detected) * 1e3)
 

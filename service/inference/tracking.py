@@ -13,17 +13,18 @@ followed is none.
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Protocol
 
 import numpy as np
 
 from service.inference.assignment import assign, match_boxes, widened
-from service.inference.calibration import Calibration
+from service.inference.calibration import PairCalibration
 from service.inference.geometry import Image
 from service.inference.hands import Detection, Hand
 from service.inference.pipeline import Thresholds, check_image, merge_duplicates
+from service.inference.sides import told_together
 from service.inference.tracking_schedule import Schedule
 from service.inference.tracks import NO_PAIR, Track, pairing_cost
 from service.inference.tracks_crossing import rivals, uncross
@@ -46,7 +47,7 @@ class HandFinder(Protocol):
         ...
 
     @property
-    def calibration(self) -> Calibration:
+    def calibration(self) -> PairCalibration:
         """Of the scores that are told."""
         ...
 
@@ -141,7 +142,7 @@ class Tracker:
     @property
     def _least(self) -> float:
         """`min_score` before calibration, as the scores are in here."""
-        return self._pipeline.calibration.inverse(self.options.min_score)
+        return self._pipeline.calibration.hand.inverse(self.options.min_score)
 
     @property
     def _room(self) -> int:
@@ -312,14 +313,14 @@ class Tracker:
     def _report(self) -> list[TrackedHand]:
         assert self._size is not None
         options, least = self.options, self._least
-        hands = []
+        told: dict[int, Hand] = {}
         for track in self._active:
             hand = track.report(*self._size, smoothing=options.smoothing, mirrored=options.mirrored)
             enough = least + (0 if track.told else _TELL_AGAIN * (1 - least))
             track.told = hand is not None and hand.score >= enough
             if hand is not None and track.told:
-                hand = replace(hand, score=self._pipeline.calibration(hand.score))
-                hands.append(TrackedHand(track.id, hand))
+                told[track.id] = self._pipeline.calibration.told(hand)
+        hands = [TrackedHand(*pair) for pair in zip(told, told_together(list(told.values())), strict=True)]
         return sorted(hands, key=lambda tracked: tracked.hand.score, reverse=True)
 
 

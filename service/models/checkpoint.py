@@ -74,9 +74,19 @@ class ScoreCalibration(_Strict):
     command: str
 
 
+class KeypointCalibration(_Strict):
+    """How the score of a keypoint becomes the probability that it is where it should be, by points of a curve: see
+    `service.inference.calibration`.
+    """
+
+    scores: tuple[float, ...]
+    probabilities: tuple[float, ...]
+    command: str
+
+
 class Card(_Strict):
     """What a checkpoint is. `input_size` is the side of the square input in pixels; a pose checkpoint may have a
-    `score_calibration`.
+    `score_calibration` and a `keypoint_calibration`.
     """
 
     format: Literal[1]
@@ -94,6 +104,7 @@ class Card(_Strict):
     data: tuple[DataSource, ...]
     metrics: tuple[Metric, ...]
     score_calibration: ScoreCalibration | None = None
+    keypoint_calibration: KeypointCalibration | None = None
     sha256: dict[str, str]
 
 

@@ -1,6 +1,8 @@
 import io
 import json
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,25 +12,41 @@ from rich.console import Console
 from service.inference.hands import Box, Hand
 from service.inference.pipeline import Pipeline
 from service.models.checkpoint import CARD, Checkpoint
-from training.calibrate import calibrate, compare, print_calibrations, score_samples, write_calibration
+from training.calibrate import (
+    Calibrated,
+    calibrate,
+    compare,
+    print_calibrations,
+    score_samples,
+    write_calibration,
+)
 from training.calibration import CalibrationError
 from training.datasets import photos as photo_files
 from training.datasets.coco import DatasetError
-from training.datasets.types import HandLabel
+from training.datasets.types import HandLabel, LabelledImage
 from training.photo_sets import photo_sets
 from training.pipeline_figures import Answer, ask
 
 
 def hand(x: float, score: float, presence: float = 0.9, handedness: str = "right") -> Hand:
     keypoints = np.zeros((21, 2), np.float32)
-    return Hand(Box(x, 0, 100, 100), score, presence, handedness, 0.75, keypoints, np.ones(21, np.float32))
+    sure = np.full(21, score, np.float32)
+    return Hand(Box(x, 0, 100, 100), score, presence, handedness, 0.75, keypoints, sure)
 
 
-def photo(right: int, wrong: int, score: float, source: str = "") -> Answer:
-    """A photo with `right` true and `wrong` false hands of one score."""
-    boxes = [np.array([200 * i, 0, 100, 100], np.float32) for i in range(right)]
+def photo(right: int, wrong: int, score: float, source: str = "", keypoints: bool = False) -> Answer:
+    """A photo with `right` true and `wrong` false hands of one score, of which every other keypoint may be known: half
+    a hand off for every tenth true hand, and in its place otherwise.
+    """
+    labels = []
+    for i in range(right):
+        box, known = np.array([200 * i, 0, 100, 100], np.float32), np.arange(21) % 2 == 0
+        places = np.full((21, 2), 50 if i % 10 == 9 else 0, np.float32)
+        places[~known] = 1e6
+        label = HandLabel(box, keypoints=places, labelled=known) if keypoints else HandLabel(box)
+        labels.append(replace(label, handedness="right"))
     hands = tuple(hand(200 * i, score) for i in range(right + wrong))
-    return Answer(hands, tuple(HandLabel(b, handedness="right") for b in boxes), 1000, source)
+    return Answer(hands, tuple(labels), 1000, source)
 
 
 def test_what_is_claimed_and_whether_it_is_so() -> None:
@@ -43,6 +61,26 @@ def test_what_is_claimed_and_whether_it_is_so() -> None:
     assert samples["handedness"].scores.tolist() == pytest.approx([0.75, 0.75])
 
 
+def test_a_keypoint_is_right_within_a_tenth_of_the_hand() -> None:
+    def near(off: float, presence: float = 0.9) -> list[bool]:
+        box, places = np.array([0, 0, 60, 100], np.float32), np.zeros((21, 2), np.float32)
+        places[3] = off
+        found = Answer((hand(0, 0.8, presence),), (HandLabel(box, keypoints=places),), 640)
+        claims = score_samples([found], 0.3)["keypoint score"]
+        assert claims.scores.tolist() == pytest.approx([0.8] * len(claims.correct))
+        return list(claims.correct)
+
+    assert near(7.0) == [True] * 21
+    assert near(7.2) == [True] * 3 + [False] + [True] * 17
+    assert near(7.2, presence=0.1) == []  # would not be served
+
+
+def test_of_keypoints_those_that_are_labelled_count() -> None:
+    claims = score_samples([photo(10, 3, 0.6, keypoints=True), photo(2, 0, 0.4)], 0.3)["keypoint score"]
+    assert claims.scores.tolist() == pytest.approx([0.6] * 110)
+    assert claims.correct.tolist() == [True] * 99 + [False] * 11
+
+
 def test_a_map_fitted_on_one_set_repairs_another() -> None:
     def photos(count: int) -> list[Answer]:
         """Scores of 0.6 are right in nine of ten cases, of 0.3 in one of ten."""
@@ -55,12 +93,12 @@ def test_a_map_fitted_on_one_set_repairs_another() -> None:
     assert score.after.ece < 0.02
     # Everything said of the side was right: there is nothing to fit.
     side = next(c for c in calibrations if c.name == "handedness")
-    assert (side.platt, side.after) == (None, None)
+    assert (side.fitted, side.after) == (None, None)
     assert "0 wrong" in side.why
     text = io.StringIO()
     print_calibrations("photos", calibrations, Console(file=text, width=140))
     assert "0.250" in text.getvalue()
-    assert f"{score.platt.slope:.3f}" in text.getvalue()
+    assert f"{score.fitted.slope:.3f}" in text.getvalue()
 
 
 def test_a_pair_is_calibrated_on_the_photos_its_recipe_names(root: Path, tmp_path: Path) -> None:
@@ -83,9 +121,33 @@ def test_a_pair_is_calibrated_on_the_photos_its_recipe_names(root: Path, tmp_pat
     found = calibrate(pipeline, [photos], recipe, tmp_path)["labels.json"]
     score = next(c for c in found if c.name == "hand score")
     assert score.before.count >= 3
-    assert score.platt is not None
+    assert score.fitted is not None
     with pytest.raises(ValueError, match="names no COCO keypoint files"):
         calibrate(pipeline, [photos], {"data": {"kind": "egohands"}}, tmp_path)
+
+
+def test_keypoints_are_calibrated_on_new_scenes_alone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = Pipeline.load()
+    (photos,) = photo_sets([root / "tests" / "photos" / "labels.json"])
+
+    def scenes(data: dict, root: Path) -> Iterator[LabelledImage]:
+        """The photos, as if eleven of their keypoints were elsewhere."""
+        for photo in map(photos.photos.__getitem__, range(len(photos.photos))):
+            hands = [
+                replace(h, keypoints=h.keypoints + 1000 * (np.arange(21) < 11)[:, None]) for h in photo.hands
+            ]
+            yield replace(photo, hands=tuple(hands))
+
+    def keypoints(share: dict[str, float]) -> Calibrated:
+        recipe = {"data": {"photos": ["tests/photos/labels.json"], "share": share}}
+        return calibrate(pipeline, [photos], recipe, root)["labels.json"][-1]
+
+    monkeypatch.setattr("training.calibrate._new_scenes", scenes)
+    assert "and 0 wrong" in keypoints({"single": 1.0}).why  # the photos say that all are right
+    new = keypoints({"single": 0.5, "scene": 0.5})
+    assert new.name == "keypoint score"
+    assert new.after is not None
+    assert new.after.mean_confidence == pytest.approx(10 / 21, abs=0.02)
 
 
 def test_listed_photos_without_hands_count_without_a_folder_of_them(
@@ -104,15 +166,29 @@ def test_the_map_goes_into_the_card_and_is_served(root: Path, tmp_path: Path) ->
     weights = root / "service" / "weights"
     pose = shutil.copytree(weights / "pose", tmp_path / "pose")
     detector = Checkpoint.load(weights / "detector")
-    photos = [p for _ in range(20) for p in (photo(9, 1, 0.6), photo(1, 9, 0.3))]
+    photos = [p for _ in range(20) for p in (photo(18, 2, 0.6, keypoints=True), photo(2, 18, 0.3))]
+    photos += [photo(50, 450, 0.3, keypoints=True)]
     calibrations = compare(score_samples(photos, 0.3), score_samples(photos, 0.3))
     write_calibration(pose, detector, {"photos": calibrations}, "fit it")
-    fitted = Checkpoint.load(pose, "pose").card.score_calibration
-    assert fitted is not None
-    assert fitted.command == "fit it"
+    card = Checkpoint.load(pose, "pose").card
+    assert card.score_calibration is not None
+    assert card.keypoint_calibration is not None
+    assert card.score_calibration.command == card.keypoint_calibration.command == "fit it"
     calibration = Pipeline.load(weights / "detector", pose).calibration
-    assert calibration(0.6) == pytest.approx(0.9, abs=0.02)
-    assert calibration(0.3) == pytest.approx(0.1, abs=0.02)
+    assert calibration.hand(0.6) == pytest.approx(0.9, abs=0.02)
+    assert calibration.hand(0.3) == pytest.approx(0.1, abs=0.02)
+    assert calibration.keypoints(np.array([0.3, 0.6])) == pytest.approx([0.9, 17 / 18], abs=0.03)
+
+
+def test_without_labelled_keypoints_their_score_stays_as_it_is(root: Path, tmp_path: Path) -> None:
+    weights = root / "service" / "weights"
+    pose = shutil.copytree(weights / "pose", tmp_path / "pose")
+    samples = score_samples([p for _ in range(20) for p in (photo(9, 1, 0.6), photo(1, 9, 0.3))], 0.3)
+    calibrations = compare(samples, samples)
+    assert calibrations[-1].why.startswith("0 right and 0 wrong")
+    write_calibration(pose, Checkpoint.load(weights / "detector"), {"photos": calibrations}, "fit it")
+    card = Checkpoint.load(pose, "pose").card
+    assert (card.score_calibration is None, card.keypoint_calibration) == (False, None)
 
 
 def test_what_could_not_be_fitted_is_not_written(root: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.calibration import CalibrationError, Platt, fit_platt, reliability
+from training.calibration import KNOTS, CalibrationError, Platt, fit_curve, fit_platt, reliability
 
 
 def test_expected_calibration_error_of_a_case_worked_by_hand() -> None:
@@ -61,9 +61,33 @@ def test_the_map_keeps_the_order_and_can_be_undone(slope: float, offset: float, 
         assert platt.inverse(p) == pytest.approx(a, abs=1e-6)
 
 
+def test_a_curve_finds_any_rising_distortion() -> None:
+    rng = np.random.default_rng(0)
+    probability = rng.uniform(0, 1, 20_000)
+    correct = rng.random(20_000) < probability
+    distorted = 0.7 * probability**2  # no network is sure: no score is above 0.7
+    assert reliability(distorted, correct).ece > 0.2
+    curve = fit_curve(distorted, correct)
+    assert reliability(curve(distorted), correct).ece < 0.02
+    assert curve(np.array([0.0, 0.7 * 0.25, 0.7 * 0.81])) == pytest.approx([0, 0.5, 0.9], abs=0.03)
+    assert len(curve.scores) == KNOTS + 2
+
+
+def test_a_curve_never_falls_and_few_scores_are_enough() -> None:
+    rng = np.random.default_rng(0)
+    chance = fit_curve(rng.uniform(0, 1, 200), rng.random(200) < 0.5)  # scores that say nothing
+    assert chance.probabilities[1] == pytest.approx(0.5, abs=0.2)
+    assert fit_curve(np.array([0.0, 1.0, 0.5]), np.array([False, True, True])).scores == (0.0, 0.5, 1.0)
+    same = fit_curve(np.full(50, 0.5), np.arange(50) < 20)  # groups of one mean
+    assert same.scores == (0.0, 0.5, 1.0)
+    assert same.probabilities[1] == pytest.approx(0.4)
+
+
 def test_nothing_to_fit_is_said() -> None:
     with pytest.raises(CalibrationError, match="3 right and 0 wrong"):
         fit_platt(np.array([0.2, 0.5, 0.9]), np.ones(3, bool))
+    with pytest.raises(CalibrationError, match="0 right and 2 wrong"):
+        fit_curve(np.array([0.2, 0.5]), np.zeros(2, bool))
     with pytest.raises(CalibrationError, match="higher scores are not right more often"):
         fit_platt(np.array([0.1, 0.2, 0.8, 0.9] * 20), np.array([True, True, False, False] * 20))
     with pytest.raises(ValueError, match="slope above 0"):

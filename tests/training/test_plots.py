@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from training import plots
-from training.calibrate import Calibration
+from training.calibrate import Calibrated
 from training.calibration import Platt, reliability
 from training.coco_metrics import coco_figures
 from training.pose_metrics import PoseErrors
@@ -66,7 +66,7 @@ def test_reliability_has_a_bar_for_each_filled_bin() -> None:
     scores, correct = np.array([0.1, 0.1, 0.9]), np.array([False, True, True])
     before, after = reliability(scores, correct), reliability(np.sqrt(scores), correct)
     figure = plots.draw_reliability(
-        [Calibration("score", before, Platt(1, 1), after), Calibration("side", before, None, None)]
+        [Calibrated("score", before, Platt(1, 1), after), Calibrated("side", before, None, None)]
     )
     heights = [patch.get_height() for patch in figure.axes[0].patches]
     assert heights == pytest.approx([0.5, 1.0])

@@ -17,7 +17,7 @@ from service.engines.factory import Runtime, choose_engine, load_pair
 from service.engines.loaded import ServedPrecision
 from service.engines.onnx import OnnxDetector
 from service.engines.torch import TorchDetector, TorchPose, place
-from service.inference.calibration import Calibration
+from service.inference.calibration import Calibration, CalibrationCurve, PairCalibration
 from service.inference.pipeline import DEFAULT_DETECTOR, DEFAULT_POSE, Pipeline
 from service.models.architectures import FASTER_RCNN_MOBILENET, UNET
 from service.models.checkpoint import CARD, GRAPH, INT8_GRAPH, Checkpoint, CheckpointError
@@ -286,16 +286,27 @@ def test_a_calibration_holds_for_the_pair_it_was_fitted_on(
     folder = shutil.copytree(weights / "pose", tmp_path / "pose")
     card = json.loads((folder / CARD).read_text())
 
-    def loaded(fitted_with: str | None) -> Calibration:
+    def loaded(fitted_with: str | None, keypoints: bool = True) -> PairCalibration:
         fitted = {"detector": fitted_with, "slope": 3.0, "offset": -1.0, "command": "fit"}
-        (folder / CARD).write_text(json.dumps({**card, "score_calibration": fitted if fitted_with else None}))
+        curve = {"scores": [0, 0.7, 1], "probabilities": [0, 0.9, 1], "command": "fit"}
+        card["score_calibration"] = fitted if fitted_with else None
+        card["keypoint_calibration"] = curve if keypoints else None
+        (folder / CARD).write_text(json.dumps(card))
         return Pipeline.load(pose=folder).calibration
 
-    assert loaded(detector.identity) == Calibration(3.0, -1.0)
+    hand, places = Calibration(3.0, -1.0), CalibrationCurve((0, 0.7, 1), (0, 0.9, 1))
+    assert loaded(detector.identity) == PairCalibration(hand, places)
     assert not caplog.messages
     # Another detector of the same name and version is another detector.
-    assert loaded(f"{detector.card.name} {detector.card.version} (sha256 0123456789ab)") == Calibration()
-    assert loaded(None) == Calibration()
-    first, second = caplog.messages
+    other = f"{detector.card.name} {detector.card.version} (sha256 0123456789ab)"
+    assert loaded(other) == PairCalibration(keypoints=places)
+    assert loaded(None) == PairCalibration(keypoints=places)
+    assert loaded(detector.identity, keypoints=False) == PairCalibration(hand)
+    first, second, third = caplog.messages
+    assert third.startswith("scores of keypoints are not probabilities: default-pose")
+    card["keypoint_calibration"] = {"scores": [0, 1], "probabilities": [0.2, 1], "command": "fit"}
+    (folder / CARD).write_text(json.dumps(card))
+    with pytest.raises(CheckpointError, match=r"card\.json: keypoint_calibration: .* two ends"):
+        Pipeline.load(pose=folder)
     assert f"was not calibrated with {detector.identity}, but with default-detector" in first
     assert second.endswith(f"was not calibrated with {detector.identity}")

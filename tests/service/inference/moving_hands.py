@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from service.inference.calibration import Calibration, combined_score
+from service.inference.calibration import PairCalibration, combined_score
 from service.inference.hands import Box, Detection, Hand
 from service.inference.pipeline import Thresholds
 from service.inference.tracking import TrackedFrame, TrackedHand, Tracker
@@ -55,7 +55,7 @@ class World:
     """
 
     thresholds = Thresholds(presence=0.5)
-    calibration = Calibration()
+    calibration = PairCalibration()
 
     def __init__(self, *actors: Actor, seed: int = 0, missed: float = 0.0, flipped: float = 0.0) -> None:
         self.actors = actors

@@ -1,8 +1,9 @@
 import math
 
+import numpy as np
 import pytest
 
-from service.inference.calibration import Calibration, combined_score
+from service.inference.calibration import Calibration, CalibrationCurve, PairCalibration, combined_score
 
 
 def test_a_hand_is_as_sure_as_three_scores_that_agree() -> None:
@@ -56,3 +57,32 @@ def test_it_rises_and_keeps_the_ends() -> None:
 def test_a_map_that_does_not_rise_is_refused(slope: float, offset: float) -> None:
     with pytest.raises(ValueError, match="a calibration rises"):
         Calibration(slope, offset)
+
+
+def test_a_curve_is_linear_between_its_points() -> None:
+    curve = CalibrationCurve((0.0, 0.4, 0.8, 1.0), (0.0, 0.5, 0.5, 1.0))
+    assert curve(np.array([0, 0.2, 0.4, 0.6, 0.8, 0.9, 1])) == pytest.approx(
+        [0, 0.25, 0.5, 0.5, 0.5, 0.75, 1]
+    )
+    assert math.isnan(curve(np.array([math.nan]))[0])
+    scores = np.linspace(0, 1, 11)
+    assert PairCalibration().keypoints(scores) == pytest.approx(scores)
+
+
+@pytest.mark.parametrize(
+    ("scores", "probabilities", "why"),
+    [
+        ((0.0, 0.5, 1.0), (0.0, 1.0), "two ends"),
+        ((), (), "two ends"),
+        ((0.0, 0.9), (0.0, 1.0), "two ends"),
+        ((0.0, 1.0), (0.1, 1.0), "two ends"),
+        ((0.0, 0.5, 0.5, 1.0), (0.0, 0.2, 0.3, 1.0), "rises"),
+        ((0.0, 0.4, 0.5, 1.0), (0.0, 0.3, 0.2, 1.0), "rises"),
+        ((0.0, math.nan, 1.0), (0.0, 0.2, 1.0), "rises"),
+    ],
+)
+def test_a_curve_that_does_not_rise_from_end_to_end_is_refused(
+    scores: tuple[float, ...], probabilities: tuple[float, ...], why: str
+) -> None:
+    with pytest.raises(ValueError, match=why):
+        CalibrationCurve(scores, probabilities)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from service.engines.base import Detections, Poses
-from service.inference.calibration import Calibration, combined_score
+from service.inference.calibration import Calibration, CalibrationCurve, PairCalibration, combined_score
 from service.inference.hands import Box, Detection
 from service.inference.pipeline import Pipeline, Thresholds
 
@@ -215,11 +215,13 @@ def test_pose_answers_for_every_box_in_order(pipeline: Pipeline, draw: Callable)
 
 def test_scores_are_calibrated_and_min_score_is_a_probability(pipeline: Pipeline, draw: Callable) -> None:
     image = draw(640, 480, (200, 120, 100, 160, RED))
-    calibration = Calibration(2.0, -1.0)
+    calibration = PairCalibration(Calibration(2.0, -1.0), CalibrationCurve((0, 0.9, 1), (0, 0.5, 1)))
     calibrated = Pipeline(pipeline.detector_engine, pipeline.pose_engine, calibration=calibration)
     (plain,) = pipeline.hands(image)
     (hand,) = calibrated.hands(image)
-    assert hand.score == pytest.approx(calibration(plain.score))
+    assert hand.score == pytest.approx(calibration.hand(plain.score))
+    assert hand.keypoint_scores == pytest.approx(calibration.keypoints(plain.keypoint_scores))
+    assert hand.keypoint_scores != pytest.approx(plain.keypoint_scores, abs=0.01)
     assert hand.score != pytest.approx(plain.score, abs=0.01)
     assert len(calibrated.hands(image, min_score=hand.score - 0.001)) == 1
     assert calibrated.hands(image, min_score=hand.score + 0.001) == []

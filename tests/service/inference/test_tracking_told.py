@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from service.inference.calibration import Calibration
+from service.inference.calibration import Calibration, CalibrationCurve, PairCalibration
 from service.inference.hands import Detection, Hand
 from service.inference.tracking import TrackedHand, Tracker, TrackingOptions
 from tests.service.inference.moving_hands import (
@@ -66,8 +66,8 @@ def test_more_hands_are_told_soon() -> None:
 
 
 def test_what_is_told_is_calibrated() -> None:
-    """The same hands are followed; only their scores are told otherwise, and min_score is meant so."""
-    calibration = Calibration(2.0, 1.0)
+    """The same hands are followed; only scores are told otherwise, and min_score is meant so."""
+    calibration = PairCalibration(Calibration(2.0, 1.0), CalibrationCurve((0, 0.9, 1), (0, 0.5, 1)))
 
     def first_hands(calibrated: bool, least: float = 0.5) -> list[TrackedHand]:
         world = World(Actor(still()))
@@ -77,7 +77,9 @@ def test_what_is_told_is_calibrated() -> None:
         return Tracker(world, TrackingOptions(min_score=least)).update(picture, 0.0).hands
 
     (plain,), (told,) = first_hands(False), first_hands(True)
-    assert told.hand.score == pytest.approx(calibration(plain.hand.score))
+    assert told.hand.score == pytest.approx(calibration.hand(plain.hand.score))
+    assert told.hand.keypoint_scores == pytest.approx(calibration.keypoints(plain.hand.keypoint_scores))
+    assert told.hand.keypoint_scores != pytest.approx(plain.hand.keypoint_scores, abs=0.01)
     assert len(first_hands(True, told.hand.score - 0.005)) == 1
     assert first_hands(True, told.hand.score + 0.005) == []
 

@@ -50,6 +50,7 @@ class Handedness:
 class Keypoint:
     """A joint or a fingertip; outside the picture where the picture cuts the hand off.
 
+    score: the probability that it is within a tenth of the hand's size of where it truly is.
     z: depth relative to the wrist in the same pixels, positive away from the camera; None where the service's pose
     model does not know it.
     """
