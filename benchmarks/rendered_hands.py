@@ -40,8 +40,9 @@ def main() -> None:
     options = parser.parse_args()
     folder = data_root(options.data) / "backgrounds"
     backgrounds = Backgrounds([folder], exclude=lambda path: not held_out(path))
-    engine = load_pair(DEFAULT_DETECTOR, options.pose, Runtime(precision=options.precision)).pose
-    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in ("error", "score", "right", "depth")}
+    pair = load_pair(DEFAULT_DETECTOR, options.pose, Runtime(precision=options.precision))
+    engine = pair.pose
+    found: dict[str, list[NDArray[np.floating]]] = {name: [] for name in ("error", "score", "right", "depth")}
     visible, is_right, reach = [], [], []
     for start in range(0, options.count, _BATCH):
         hands, crops, cut = [], [], []
@@ -58,7 +59,7 @@ def main() -> None:
             side = hand.box[2:].max()
             off = np.linalg.norm(crop.to_picture(poses.keypoints[i]) - hand.keypoints, axis=1)
             found["error"].append(off / side)
-            found["score"].append(poses.scores[i])
+            found["score"].append(pair.calibration.keypoints(poses.scores[i]))
             found["right"].append(poses.right[i])
             visible.append(hand.visible)
             is_right.append(hand.handedness == "right")

@@ -8,7 +8,7 @@ export const FINGER_COLOURS = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#d55
 export const HAND_COLOURS = { left: "#56b4e9", right: "#ff913c" };
 const SHARP = 1200; // pixels on the longer side
 const LARGEST = 4096 * 4096; // pixels of a canvas that every browser draws on: a larger one stays empty on an iPhone
-const SURE = 0.3; // bones to keypoints scored below this are drawn faint
+const SURE = 0.5; // bones to keypoints scored below this are drawn faint
 
 /**
  * Draw a picture and its hands.

@@ -16,7 +16,7 @@ FINGER_COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), 
 WRIST_COLOUR = (255, 255, 255)
 BOX_COLOURS = {"left": (86, 180, 233), "right": (255, 145, 60)}
 _SHIFT = 4  # OpenCV draws at fractions of a pixel when coordinates are given in sixteenths
-_SURE = 0.3  # bones to keypoints scored below this are drawn thin
+_SURE = 0.5  # bones to keypoints scored below this are drawn thin
 
 
 def draw_hands(image: Image, hands: Sequence[Hand]) -> Image:

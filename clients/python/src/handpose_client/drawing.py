@@ -22,7 +22,7 @@ FINGER_COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), 
 HAND_COLOURS = {"left": (86, 180, 233), "right": (255, 145, 60)}
 _WRIST_COLOUR = (255, 255, 255)
 _RIM = (20, 20, 20)
-_SURE = 0.3  # bones to keypoints scored below this are drawn thin
+_SURE = 0.5  # bones to keypoints scored below this are drawn thin
 _SHIFT = 4  # OpenCV takes fractions of a pixel as whole sixteenths
 _FAR = 2**20  # beyond any picture, within OpenCV's integers
 
