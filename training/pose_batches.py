@@ -1,7 +1,6 @@
 """Batches for the default pose network, made where the network is: which pictures they come from."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,9 +13,7 @@ from training.datasets.synthetic import RenderedPool
 from training.datasets.synthetic.pool import fill_in_background
 from training.datasets.types import HandLabel, LabelledImages
 from training.loading import Batch
-
-if TYPE_CHECKING:
-    from training.pose import PoseTask
+from training.pose_pictures import PosePictures
 
 _FALSE_HANDS = 0.4  # share of the crops without a hand that show what was taken for one
 _WINDOW = 256  # side of the windows of photos in pixels, 1 / `REACH` of it a hand
@@ -27,14 +24,14 @@ _LEAST_RENDERED = 1000  # hands to start with, where a pool is still being fille
 class PoseBatches:
     """Calling it makes a batch; see `PoseTask.batches`. Takes all hands' pictures into the device's memory first."""
 
-    def __init__(self, task: "PoseTask", device: torch.device, workers: int) -> None:
-        self.share, self.seed = task.section.share, task.recipe.seed
+    def __init__(self, pictures: PosePictures, device: torch.device, workers: int) -> None:
+        self.share, self.seed = pictures.share, pictures.seed
         make: dict[str, Callable[[], Kind]] = {
-            "photo": lambda: _photos(task, device, workers),
-            "own": lambda: Kind(_cut(task.own, range(len(task.own)), device, workers)),
-            "boxed": lambda: _boxed(task, device, workers),
-            "rendered": lambda: _rendered(task.rendered, device, workers),
-            "empty": lambda: _empty(task, device, workers),
+            "photo": lambda: _photos(pictures, device, workers),
+            "own": lambda: Kind(_cut(pictures.own, range(len(pictures.own)), device, workers)),
+            "boxed": lambda: _boxed(pictures, device, workers),
+            "rendered": lambda: _rendered(pictures.rendered, device, workers),
+            "empty": lambda: _empty(pictures, device, workers),
         }
         needed = {name for name, share in self.share.items() if share}
         if needed & {"photo", "own"}:
@@ -45,11 +42,11 @@ class PoseBatches:
         return draw_batch(self.kinds, self.share, (self.seed, first), count, size)
 
 
-def _photos(task: "PoseTask", device: torch.device, workers: int) -> Kind:
+def _photos(pictures: PosePictures, device: torch.device, workers: int) -> Kind:
     """Every hand with keypoints; a picture's weight is shared among its hands."""
-    windows = _cut(task.photos, task.posed.tolist(), device, workers)
-    hands = [sum(h.keypoints is not None for h in task.photos.entries[i].hands) for i in task.posed]
-    weights = np.repeat(task.posed_weights / hands, hands).astype(np.float32)
+    windows = _cut(pictures.photos, pictures.posed.tolist(), device, workers)
+    hands = [sum(h.keypoints is not None for h in pictures.photos.entries[i].hands) for i in pictures.posed]
+    weights = np.repeat(pictures.posed_weights / hands, hands).astype(np.float32)
     return Kind(windows, torch.from_numpy(weights).to(device))
 
 
@@ -63,13 +60,13 @@ def _cut(pictures: LabelledImages, numbers: Sequence[int], device: torch.device,
     return prepared(make, numbers, device, workers)
 
 
-def _boxed(task: "PoseTask", device: torch.device, workers: int) -> Kind:
+def _boxed(pictures: PosePictures, device: torch.device, workers: int) -> Kind:
     def make(number: int) -> list[Windows]:
-        index, hand = task.boxed[number]
-        picture = task.photos[index]
+        index, hand = pictures.boxed[number]
+        picture = pictures.photos[index]
         return [around(picture.image, picture.hands[hand], _WINDOW)]
 
-    return Kind(prepared(make, range(len(task.boxed)), device, workers))
+    return Kind(prepared(make, range(len(pictures.boxed)), device, workers))
 
 
 def _rendered(pool: LabelledImages, device: torch.device, workers: int) -> Kind:
@@ -78,16 +75,16 @@ def _rendered(pool: LabelledImages, device: torch.device, workers: int) -> Kind:
     return Kind(rendered_windows(pool, crew, _LEAST_RENDERED, device, workers))
 
 
-def _empty(task: "PoseTask", device: torch.device, workers: int) -> Kind:
+def _empty(pictures: PosePictures, device: torch.device, workers: int) -> Kind:
     """Places without a hand, and what was taken for one; each of these is as likely as its share says."""
 
     def place(number: int) -> list[Windows]:
-        rng = np.random.default_rng([task.recipe.seed, number, 1])
-        return [without_hand(_place(task, rng))]
+        rng = np.random.default_rng([pictures.seed, number, 1])
+        return [without_hand(_place(pictures, rng))]
 
-    count = min(_PLACES, task.recipe.limit or _PLACES)
+    count = min(_PLACES, pictures.limit or _PLACES)
     places = prepared(place, range(count), device, workers)
-    false_hands = task.false_hands
+    false_hands = pictures.false_hands
     if false_hands is None:
         return Kind(places)
 
@@ -100,13 +97,13 @@ def _empty(task: "PoseTask", device: torch.device, workers: int) -> Kind:
     return Kind(Windows.joined([places, wrong]), torch.tensor(each, device=device))
 
 
-def _place(task: "PoseTask", rng: np.random.Generator) -> Image:
+def _place(pictures: PosePictures, rng: np.random.Generator) -> Image:
     """(_PLACE, _PLACE, 3) uint8 RGB: of a photo without any hand, or of the surroundings of labelled ones."""
     hands: tuple[HandLabel, ...]
-    if rng.random() < 0.5 or not task.complete:
-        image, hands = task.negatives[int(rng.integers(len(task.negatives)))], ()
+    if rng.random() < 0.5 or not pictures.complete:
+        image, hands = pictures.negatives[int(rng.integers(len(pictures.negatives)))], ()
     else:
-        picture = task.photos[task.complete[rng.integers(len(task.complete))]]
+        picture = pictures.photos[pictures.complete[rng.integers(len(pictures.complete))]]
         image, hands = picture.image, picture.hands
     height, width = image.shape[:2]
     for _ in range(8):
@@ -115,7 +112,7 @@ def _place(task: "PoseTask", rng: np.random.Generator) -> Image:
         if all(_apart(centre, side, hand) for hand in hands):
             break
     else:
-        image = task.negatives[int(rng.integers(len(task.negatives)))]
+        image = pictures.negatives[int(rng.integers(len(pictures.negatives)))]
         height, width = image.shape[:2]
         side, centre = min(height, width) * 0.5, np.array([width / 2, height / 2])
     matrix = square_crop_matrix(centre, side, _PLACE, rng.normal(0, 0.4), rng.random() < 0.5)

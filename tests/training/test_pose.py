@@ -122,13 +122,15 @@ def test_it_learns_from_and_is_judged_on_data_of_ones_own(root: Path, own_data: 
 
 def test_a_limit_thins_out_every_part_of_the_data(root: Path, own_data: Path) -> None:
     task = own_task(root, own_data, 2)
-    assert len(task.posed) == len(task.posed_weights) == len(task.complete) == len(task.negatives) == 2
-    assert task.posed_weights.sum() == pytest.approx(1)
+    pictures = task.pictures
+    parts = pictures.posed, pictures.posed_weights, pictures.complete, pictures.negatives
+    assert [len(part) for part in parts] == [2] * 4
+    assert pictures.posed_weights.sum() == pytest.approx(1)
     assert all(len(crops.crops) <= 4 for crops in task.validation.values())
     batch = task.batches(CPU, 1)(0, 8, 64)
     assert batch["crop"].shape == (8, 64, 64, 3)
     whole = own_task(root, own_data, None)
-    assert (len(whole.posed), len(whole.negatives)) == (4, 3)
+    assert (len(whole.pictures.posed), len(whole.pictures.negatives)) == (4, 3)
 
 
 def test_of_a_hand_with_wrong_keypoints_its_box_is_learnt(
@@ -140,7 +142,7 @@ def test_of_a_hand_with_wrong_keypoints_its_box_is_learnt(
     (own_data / "wrong.json").write_text(json.dumps({names[wrong["image_id"]]: [wrong["bbox"]]}))
     monkeypatch.setattr(photo_files, "RECIPES", own_data)
     task = own_task(root, own_data, None, 'data.wrong_labels="wrong.json"')
-    assert (len(task.posed), len(task.boxed)) == (3, 1)
+    assert (len(task.pictures.posed), len(task.pictures.boxed)) == (3, 1)
 
 
 def test_norms_are_restored_on_what_it_learns_from(root: Path, own_data: Path) -> None:
@@ -158,11 +160,11 @@ def test_places_without_a_hand_show_none(root: Path, own_data: Path) -> None:
     task = own_task(root, own_data, None)
     rng = np.random.default_rng(0)
     centre = np.array([50.0, 50.0])
-    (hand,) = task.photos[0].hands[:1]
+    (hand,) = task.pictures.photos[0].hands[:1]
     middle = hand.box[:2] + hand.box[2:] / 2
     assert not _apart(middle.astype(float), float(hand.box[2:].max()), hand)
     assert _apart(centre - 1000, 100.0, hand)
-    assert {_place(task, rng).shape for _ in range(4)} == {(192, 192, 3)}
+    assert {_place(task.pictures, rng).shape for _ in range(4)} == {(192, 192, 3)}
 
 
 def test_rendered_hands_need_no_photos(root: Path, own_data: Path) -> None:
