@@ -23,7 +23,7 @@ from service.api.departures import unless_gone
 from service.api.metrics import BATCH
 from service.api.places import NoRoomError
 from service.api.pose import JSON, PROBLEMS, allowed_hands, answer, queue_full, timings
-from service.api.problems import Problem
+from service.api.problems import Problem, check_once
 from service.api.schemas import BatchAnswer, PoseQuery
 from service.api.state import Service, ServiceDependency
 from service.api.uploads import BATCH_FIELD, Part, UploadLimits, read_images
@@ -147,6 +147,7 @@ async def batch(
     the rate, and when there is no room for all of them none is taken. The service works on as many at once as it has
     threads, so that a batch delays nobody for long.
     """
+    check_once(request)
     query = allowed_hands(query, service)
     pipeline = service.warm_pipeline()
     settings = service.settings

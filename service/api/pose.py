@@ -17,7 +17,7 @@ from service.api.departures import unless_gone
 from service.api.metrics import QUEUE_FULL
 from service.api.negotiation import negotiate
 from service.api.places import NoRoomError
-from service.api.problems import Problem
+from service.api.problems import Problem, check_once
 from service.api.schemas import PoseAnswer, PoseQuery, pose_answer
 from service.api.state import Service, ServiceDependency
 from service.api.uploads import FIELD, UploadLimits, read_image
@@ -77,6 +77,7 @@ async def pose(
     applied), from its top-left corner. With `Accept: image/png` or `image/jpeg` the picture comes back with
     the hands drawn on it.
     """
+    check_once(request)
     media_type = negotiate(",".join(request.headers.getlist("accept")), OFFERED)
     if media_type is None:
         raise Problem(406, f"The answer can be {', '.join(OFFERED)}.")

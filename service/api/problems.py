@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problem documents: every answer that is not a success, 404 and 500 included."""
 
 import asyncio
+import difflib
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -14,11 +15,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.schemas import ProblemAnswer
+from service.api.parameters import explain, repeated
+from service.api.schemas import PoseQuery, ProblemAnswer
 
 MEDIA_TYPE = "application/problem+json"
 CLIENT_CLOSED_REQUEST = 499  # nginx's; there is no standard status for an answer that nobody gets
 log = logging.getLogger("service")
+_PATH = 100  # characters of a path that are compared with those there are
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}  # RFC 9110; older Pythons have older names
 
 
@@ -91,8 +94,7 @@ def install(app: FastAPI) -> None:
     async def _http(request: HTTPConnection, error: HTTPException) -> Response:
         detail = error.detail
         if error.status_code == 404:
-            what = "nothing" if request.scope["type"] == "http" else "no stream"
-            detail = f"There is {what} at {request.url.path}."
+            detail = f"There is {_nothing_at(request)}"
         elif error.status_code == 405:
             allowed = (error.headers or {}).get("Allow", "")
             detail = f"{request.scope['method']} is not allowed here; allowed: {allowed or 'another method'}."
@@ -100,7 +102,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _validation(_: Request, error: RequestValidationError) -> Response:
-        errors = [explain(item) for item in error.errors()]
+        errors = [explain(item, PoseQuery) for item in error.errors()]
         return respond(Problem(422, " ".join(e["detail"] for e in errors), errors=errors))
 
     @app.exception_handler(ClientDisconnect)
@@ -126,13 +128,19 @@ def install(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def explain(item: Mapping[str, Any]) -> dict[str, str]:
-    """One of pydantic's errors, as a sentence that names the parameter."""
-    name = str(item["loc"][-1])
-    if item["type"] == "extra_forbidden":
-        return {"name": name, "detail": f"There is no parameter {name}."}
-    message = str(item["msg"])
-    return {"name": name, "detail": f"{name}: {message}, not {str(item.get('input'))[:100]!r}."}
+def _nothing_at(request: HTTPConnection) -> str:
+    """What there is not at the path that was asked for, and the nearest place where there is something."""
+    path = request.url.path
+    if request.scope["type"] == "websocket":
+        return f"no stream at {path}; the one there is is at /v1/stream."
+    near = difflib.get_close_matches(path[:_PATH], request.app.openapi()["paths"], 1)
+    return f"nothing at {path}; did you mean {near[0]}?" if near else f"nothing at {path}."
+
+
+def check_once(request: HTTPConnection) -> None:
+    """Raises Problem 422 for a query that has a parameter more than once."""
+    if errors := repeated(name for name, _ in request.query_params.multi_items()):
+        raise Problem(422, " ".join(e["detail"] for e in errors), errors=errors)
 
 
 class CatchCrashes:

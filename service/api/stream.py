@@ -22,8 +22,9 @@ from service.api import stream_messages as messages
 from service.api.access import SUBPROTOCOL
 from service.api.images import decode
 from service.api.metrics import REASONS, STREAM, TOO_MANY_STREAMS
+from service.api.parameters import explain
 from service.api.places import NoPlaceError
-from service.api.problems import Problem, explain, respond
+from service.api.problems import Problem, check_once, respond
 from service.api.state import CurrentPipeline, Service
 from service.api.stream_messages import StreamQuery
 from service.api.streams import TooManyStreamsError
@@ -309,6 +310,7 @@ class _Connection:
 
 def _query(websocket: WebSocket, max_hands: int) -> StreamQuery:
     """The options in the address. Raises Problem 422 that says what is wrong with them."""
+    check_once(websocket)
     try:
         return StreamQuery.model_validate(dict(websocket.query_params)).within(max_hands)
     except ValidationError as error:
@@ -334,7 +336,7 @@ def _configure(query: StreamQuery, text: str) -> StreamQuery:
 
 
 def _explain(error: ValidationError) -> str:
-    return " ".join(explain(item)["detail"] for item in error.errors())
+    return " ".join(explain(item, StreamQuery)["detail"] for item in error.errors())
 
 
 def _reason(text: str) -> str:

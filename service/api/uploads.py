@@ -87,7 +87,13 @@ async def read_images(request: Request, limits: UploadLimits) -> list[Part]:
 
 
 def _content_type(request: Request) -> tuple[bytes, bytes]:
-    """The media type and, of a form, its boundary."""
+    """The media type and, of a form, its boundary. Raises Problem 415 for a compressed body."""
+    if (coding := request.headers.get("content-encoding", "identity")) != "identity":
+        raise Problem(
+            415,
+            f"Send the body as it is: compressed ones (Content-Encoding: {coding[:100]}) are not read.",
+            headers={"Accept-Encoding": "identity"},
+        )
     content_type, options = parse_options_header(request.headers.get("content-type", ""))
     return content_type, options.get(b"boundary", b"")
 
@@ -144,7 +150,7 @@ class _Form:
         self._parts: list[Part] = []
         self._field = self._value = self._disposition = b""
         self._header_bytes = 0
-        self._complete = False
+        self._begun = self._complete = False
         try:
             self._parser = MultipartParser(
                 boundary,
@@ -166,7 +172,10 @@ class _Form:
         try:
             self._parser.write(chunk)
         except FormParserError as error:
-            raise Problem(422, f"The multipart form is damaged: {error}.") from None
+            what = f"The multipart form is damaged: {error}."
+            if not self._begun:
+                what = "The multipart form does not begin with the boundary that its Content-Type names."
+            raise Problem(422, what) from None
 
     def finish(self) -> list[Part]:
         """The images. Raises Problem 422 when the form was cut off or had none."""
@@ -177,6 +186,7 @@ class _Form:
         return self._parts
 
     def _begin(self) -> None:
+        self._begun = True
         self._disposition = b""
         self._header_bytes = 0
 

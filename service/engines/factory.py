@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from service.engines.base import DetectorEngine, EngineError, PoseEngine
 from service.engines.cpu import int8_instructions
@@ -25,9 +25,13 @@ log = logging.getLogger("service")
 _EXTRA = {"torch", "torchvision", "safetensors"}  # modules that come with it
 
 
+EngineName = Literal["auto", "onnx", "torch"]
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What to run on. `device` is "auto", "cpu", "cuda", "cuda:N" or "mps", anything else a ValueError.
+    """What to run on. `device` is "auto", "cpu", "cuda", "cuda:N" or "mps". Raises ValueError for another one, and
+    for an engine or a precision that there is not.
 
     With engine "auto" ONNX Runtime serves, unless only torch can do what is asked for: another device than the CPU,
     half precision, a checkpoint without a graph. A GPU is therefore used when it is asked for, by device "cuda",
@@ -35,12 +39,21 @@ class Runtime:
     what has such a graph, where the CPU has instructions for it, and everything else is in float32.
     """
 
-    engine: Literal["auto", "onnx", "torch"] = "auto"
+    engine: EngineName = "auto"
     device: str = "auto"
     precision: ServedPrecision = "auto"
 
     def __post_init__(self) -> None:
-        check_device(self.device)
+        try:
+            check_device(self.device)
+        except ValueError as error:
+            raise ValueError(f"{error}, not {self.device!r}") from None
+        for name, value, known in (
+            ("engine", self.engine, get_args(EngineName)),
+            ("precision", self.precision, get_args(ServedPrecision)),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
 
 
 @dataclass(frozen=True, slots=True)

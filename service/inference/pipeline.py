@@ -138,7 +138,8 @@ class Pipeline:
         """The hands of a picture, best score first, at most `max_hands`, none scored below `min_score`.
 
         image: (H, W, 3) uint8 RGB. mirrored: the picture was mirrored (a selfie view): swaps the handedness
-            and nothing else. Raises ValueError for an image of another shape or type, or max_hands below 1.
+            and nothing else. Raises ValueError for an image of another shape or type, max_hands below 1, or a min_score
+            that is no probability.
         """
         return self.run(image, max_hands=max_hands, min_score=min_score, mirrored=mirrored).hands
 
@@ -148,6 +149,8 @@ class Pipeline:
         """`hands`, with timings."""
         if max_hands < 1:
             raise ValueError(f"max_hands must be at least 1, not {max_hands}")
+        if not 0 <= min_score <= 1:
+            raise ValueError(f"min_score must be between 0 and 1, not {min_score}")
         started = time.perf_counter()
         pyramid = Pyramid(check_image(image))
         least = self.calibration.hand.inverse(min_score)

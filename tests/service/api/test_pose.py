@@ -57,25 +57,30 @@ def test_max_hands_min_score_and_mirrored_reach_the_pipeline(
 
 
 @pytest.mark.parametrize(
-    ("params", "name"),
+    ("params", "detail"),
     [
-        ({"max_hands": 0}, "max_hands"),
-        ({"max_hands": 17}, "max_hands"),
-        ({"max_hands": "many"}, "max_hands"),
-        ({"min_score": -0.1}, "min_score"),
-        ({"min_score": 1.1}, "min_score"),
-        ({"min_score": "nan"}, "min_score"),
-        ({"mirrored": "perhaps"}, "mirrored"),
-        ({"max_hand": 2}, "max_hand"),
+        ({"max_hands": 0}, "max_hands must be a whole number from 1 to 16, not '0'."),
+        ({"max_hands": 17}, "max_hands must be a whole number from 1 to 16, not '17'."),
+        ({"max_hands": "2.5"}, "max_hands must be a whole number from 1 to 16, not '2.5'."),
+        ({"max_hands": ["99", "1"]}, "max_hands is given more than once."),
+        ({"min_score": -0.1}, "min_score must be a number from 0 to 1, not '-0.1'."),
+        ({"min_score": 1.1}, "min_score must be a number from 0 to 1, not '1.1'."),
+        ({"min_score": "nan"}, "min_score must be a number from 0 to 1, not 'nan'."),
+        ({"mirrored": "maybe" * 40}, f"mirrored must be true or false, not '{'maybe' * 20}'."),
+        ({"max_hand": 2}, "There is no parameter max_hand; did you mean max_hands?"),
+        ({"fps": 2}, "There is no parameter fps; there are max_hands, min_score, mirrored."),
     ],
 )
-def test_a_bad_parameter_is_named(client, photo: bytes, params: dict, name: str) -> None:
+def test_a_bad_parameter_is_named_and_what_is_allowed(
+    client, photo: bytes, params: dict, detail: str
+) -> None:
+    (name,) = params
     response = client.pose(photo, params=params)
     assert response.status_code == 422
     assert response.headers["content-type"] == "application/problem+json"
-    (error,) = response.json()["errors"]
-    assert error["name"] == name
-    assert name in response.json()["detail"]
+    problem = response.json()
+    assert problem["errors"] == [{"name": name, "detail": detail}]
+    assert problem["detail"] == detail
 
 
 @pytest.mark.parametrize(

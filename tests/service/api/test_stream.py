@@ -226,11 +226,24 @@ def test_a_frame_is_analysed_with_the_options_in_force_when_it_came(
         ('{"type": "subscribe"}', "configure"),
         ('{"type": "configure", "max_hands": 0}', "max_hands"),
         ('{"type": "configure", "max_hands": 17}', "max_hands"),
-        ('{"type": "configure", "max_hands": "2"}', "max_hands"),
-        ('{"type": "configure", "max_hands": null}', "max_hands"),
+        (
+            '{"type": "configure", "max_hands": "2"}',
+            "max_hands must be a whole number from 1 to 16, not the text '2'.",
+        ),
+        (
+            '{"type": "configure", "max_hands": null}',
+            "max_hands must be a whole number from 1 to 16, not null.",
+        ),
         ('{"type": "configure", "min_score": 1.5}', "min_score"),
-        ('{"type": "configure", "mirrored": 1}', "mirrored"),
-        ('{"type": "configure", "colour": "red"}', "colour"),
+        ('{"type": "configure", "mirrored": 1}', "mirrored must be true or false, not 1."),
+        (
+            '{"type": "configure", "frame_rate": 0}',
+            "frame_rate must be a number above 0 and at most 1000, not 0.",
+        ),
+        (
+            '{"type": "configure", "colour": "red"}',
+            "no parameter colour; there are max_hands, min_score, mirrored, smoothing, frame_rate.",
+        ),
         ('{"type": "configure", "pad": "' + 5000 * "x" + '"}', "4096"),
     ],
 )
@@ -250,7 +263,15 @@ def test_a_wrong_text_message_gets_an_error_and_the_stream_goes_on(
 
 
 @pytest.mark.parametrize(
-    "query", ["max_hands=0", "min_score=high", "mirored=true", "smoothing=perhaps", "frame_rate=0"]
+    "query",
+    [
+        "max_hands=0",
+        "min_score=high",
+        "mirored=true",
+        "smoothing=perhaps",
+        "frame_rate=0",
+        "max_hands=1&max_hands=2",
+    ],
 )
 def test_a_wrong_query_is_refused_with_words(play: Callable, query: str) -> None:
     async def scenario(app: FastAPI) -> None:

@@ -52,7 +52,7 @@ def test_other_types_are_refused_with_a_hint(client, photo: bytes, content_type:
         (form(("image", b"x"), ("max_hands", b"2")), "'max_hands'"),
         (form(("image", b"x"), end=False), "cut off"),
         ({"content": b"", "headers": form()["headers"]}, "cut off"),
-        ({"content": b"no form at all", "headers": form()["headers"]}, "damaged"),
+        ({"content": b"no form at all", "headers": form()["headers"]}, "does not begin with the boundary"),
         ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, "no boundary"),
         (
             {"content": b"x", "headers": {"Content-Type": f"multipart/form-data; boundary={'x' * 300}"}},
@@ -64,6 +64,14 @@ def test_a_form_that_is_not_one_image_is_refused_by_name(client, request_: dict,
     response = client.post("/v1/pose", **request_)
     assert response.status_code == 422
     assert words in response.json()["detail"]
+
+
+def test_a_compressed_body_is_refused_as_one(client) -> None:
+    for more in ({"Content-Type": "image/png"}, form()["headers"]):
+        response = client.post("/v1/pose", content=b"x", headers={**more, "Content-Encoding": "gzip"})
+        assert response.status_code == 415
+        assert "(Content-Encoding: gzip) are not read" in response.json()["detail"]
+        assert response.headers["accept-encoding"] == "identity"
 
 
 def test_an_empty_image_is_named(client) -> None:

@@ -310,3 +310,20 @@ def test_a_calibration_holds_for_the_pair_it_was_fitted_on(
         Pipeline.load(pose=folder)
     assert f"was not calibrated with {detector.identity}, but with default-detector" in first
     assert second.endswith(f"was not calibrated with {detector.identity}")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"precision": "fp32"},
+            "precision must be one of auto, float32, int8, float16, bfloat16, not 'fp32'",
+        ),
+        ({"precision": None}, "precision must be one of .*, not None"),
+        ({"engine": "tf"}, "engine must be one of auto, onnx, torch, not 'tf'"),
+        ({"device": "tpu"}, "a device is auto, cpu, cuda, cuda:N or mps, not 'tpu'"),
+    ],
+)
+def test_what_nothing_can_run_on_is_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Runtime(**options)

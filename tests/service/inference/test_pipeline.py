@@ -284,9 +284,12 @@ def test_what_is_no_rgb_picture_is_refused(pipeline: Pipeline, image: np.ndarray
             call(image)
 
 
-def test_max_hands_below_one_is_refused(pipeline: Pipeline, draw: Callable) -> None:
+def test_options_out_of_bounds_are_refused(pipeline: Pipeline, draw: Callable) -> None:
     with pytest.raises(ValueError, match="max_hands"):
         pipeline.hands(draw(10, 10), max_hands=0)
+    for score in (-0.1, 2, float("nan")):
+        with pytest.raises(ValueError, match="min_score must be between 0 and 1"):
+            pipeline.hands(draw(10, 10), min_score=score)
 
 
 def test_thresholds_check_themselves() -> None:
