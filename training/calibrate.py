@@ -1,4 +1,6 @@
-"""How well a pair's scores are calibrated on photos it never saw, and the map that training photos suggest."""
+"""How well a pair's scores are calibrated on photos it never saw, and the maps that training photos and new rendered
+scenes suggest.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +25,7 @@ from training.evaluate import known_keypoints
 from training.photo_sets import PhotoSet, thin_out
 from training.pipeline_figures import Answer, ask, ask_one
 
-# Photos that a calibration is fitted on, and scenes rendered for it: enough for two numbers.
+# Photos that calibrations are fitted on, and scenes rendered for them: enough for two numbers, and for a curve.
 FIT_PHOTOS, FIT_SCENES = 2500, 800
 _SCENES_SEED = 9_001  # of no recipe
 HAND_SCORE, KEYPOINT_SCORE = "hand score", "keypoint score"
@@ -41,7 +43,7 @@ class Scored:
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
-    """One kind of score on photos never trained on: as it is, and through the map fitted on training photos.
+    """One kind of score on photos never trained on: as it is, and through the map fitted elsewhere.
 
     fitted, after: None where nothing could be fitted, and why.
     """
@@ -195,9 +197,11 @@ def write_calibration(
         "keypoint_calibration": None,
     }
     if isinstance(keypoints, CalibrationCurve):
-        points = {"scores": keypoints.scores, "probabilities": keypoints.probabilities}
-        rounded = {name: [round(value, 4) for value in values] for name, values in points.items()}
-        fields["keypoint_calibration"] = {**rounded, "command": command}
+        fields["keypoint_calibration"] = {
+            "scores": keypoints.scores,
+            "probabilities": keypoints.probabilities,
+            "command": command,
+        }
     change_card(Checkpoint.load(pose, "pose"), **fields)
 
 

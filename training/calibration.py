@@ -11,6 +11,7 @@ from service.inference.calibration import Calibration, CalibrationCurve
 
 BINS = 15
 KNOTS = 20
+_DIGITS = 6  # of a curve's points
 _EDGE = 1e-6  # scores of exactly 0 and 1 have no logit
 
 
@@ -123,7 +124,8 @@ def fit_curve(scores: NDArray[np.floating], correct: NDArray[np.bool_]) -> Calib
     counts = np.bincount(group)
     means = np.bincount(group, scores) / counts
     rates = isotonic_regression(np.bincount(group, correct) / counts, weights=counts).x
-    inside = (means > 0) & (means < 1)
+    means, rates = means.round(_DIGITS), rates.round(_DIGITS)
+    inside = (means > 0) & (means < 1) & (np.diff(means, prepend=-1) > 0)
     return CalibrationCurve((0.0, *means[inside].tolist(), 1.0), (0.0, *rates[inside].tolist(), 1.0))
 
 

@@ -41,7 +41,7 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibration",
         action="store_true",
-        help="print instead how well scores are calibrated, and a calibration fitted on the training photos",
+        help="print instead how well scores are calibrated, and calibrations fitted on training photos and new scenes",
     )
     parser.add_argument(
         "--write",

@@ -58,10 +58,12 @@ class ImageSize(_Answer):
 
 
 class Handedness(_Answer):
-    """The anatomical hand as seen in an unmirrored picture."""
+    """The anatomical hand as seen in an unmirrored picture. Of a picture's only two hands, what is seen of the one
+    counts for the other.
+    """
 
     label: Literal["left", "right"]
-    score: Probability
+    score: Probability = Field(description="The probability of the label.")
 
 
 class BoxAnswer(_Answer):
@@ -87,14 +89,14 @@ class KeypointAnswer(_Answer):
         "at the hand's distance. Left out by a pose model that does not know it.",
     )
     score: Probability = Field(
-        description="That the keypoint is within a tenth of the hand's size of where it truly is."
+        description="The probability that it is within a tenth of the hand's size of where it truly is."
     )
 
 
 class HandAnswer(_Answer):
     """One hand."""
 
-    score: Probability = Field(description="That it is a hand.")
+    score: Probability = Field(description="The probability that it is a hand.")
     handedness: Handedness
     box: BoxAnswer
     keypoints: list[KeypointAnswer] = Field(min_length=21, max_length=21)

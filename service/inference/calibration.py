@@ -60,8 +60,10 @@ class CalibrationCurve:
     probabilities: tuple[float, ...] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
+        if len(self.scores) != len(self.probabilities):
+            raise ValueError(f"a calibration curve has a probability for each score: {self}")
         ends = {(points[0], points[-1]) for points in (self.scores, self.probabilities) if points}
-        if len(self.scores) != len(self.probabilities) or ends != {(0.0, 1.0)}:
+        if ends != {(0.0, 1.0)}:
             raise ValueError(f"a calibration curve has two ends, (0, 0) and (1, 1): {self}")
         if not (np.diff(self.scores) > 0).all() or not (np.diff(self.probabilities) >= 0).all():
             raise ValueError(f"a calibration curve rises: {self}")
@@ -81,8 +83,8 @@ class PairCalibration:
     hand: Calibration = Calibration()
     keypoints: CalibrationCurve = CalibrationCurve()
 
-    def told(self, hand: Hand) -> Hand:
-        """The hand with calibrated scores, as callers are told; inside, scores stay as the models give them."""
+    def apply(self, hand: Hand) -> Hand:
+        """The hand with calibrated scores, as callers get it; inside, scores stay as the models give them."""
         keypoint_scores = self.keypoints(hand.keypoint_scores).astype(np.float32)
         return replace(hand, score=self.hand(hand.score), keypoint_scores=keypoint_scores)
 

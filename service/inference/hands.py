@@ -75,13 +75,16 @@ class Hand:
     """One hand of a picture.
 
     box: tight around the visible hand, wrist included, forearm not.
-    score: how sure the pipeline is of this hand, in [0, 1]: `combined_score`, or what `Calibration` makes of it.
+    score: how sure the pipeline is of this hand, in [0, 1]: `combined_score`, and once it is calibrated
+        (`PairCalibration`) the probability that it is one.
     presence: the pose model's own probability that the crop shows a hand.
     handedness: the anatomical hand, as seen in an unmirrored picture.
-    handedness_score: the probability of that label, in [0.5, 1].
+    handedness_score: the probability of that label, in [0.5, 1]; of a picture's only two hands, by what is seen of the
+        other one, too (`settle_sides`).
     keypoints: (21, 2) float32, x, y in pixels, in the order of `KEYPOINT_NAMES`; may lie outside the
         picture where the picture cuts the hand off.
-    keypoint_scores: (21,) float32 in [0, 1].
+    keypoint_scores: (21,) float32 in [0, 1]: how much of the heatmap lies in one place, and once it is calibrated the
+        probability that the keypoint is within a tenth of the hand's size of where it truly is.
     depth: (21,) float32, z in pixels of the picture at the hand's distance, relative to the wrist, positive away from
         the camera; None where the pose model does not know it.
 

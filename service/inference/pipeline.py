@@ -34,7 +34,7 @@ from service.inference.geometry import (
 )
 from service.inference.hands import Box, Detection, Hand, side_of
 from service.inference.looks import every_size, large, merge_looks, size_in_turn, sizes_worth_a_look
-from service.inference.sides import told_together
+from service.inference.sides import settle_sides
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 DEFAULT_DETECTOR = WEIGHTS / "detector"
@@ -135,7 +135,8 @@ class Pipeline:
     def hands(
         self, image: Image, *, max_hands: int = 4, min_score: float = 0.5, mirrored: bool = False
     ) -> list[Hand]:
-        """The hands of a picture, best score first, at most `max_hands`, none scored below `min_score`.
+        """The hands of a picture, best score first, at most `max_hands`, none scored below `min_score`. Where they are
+        two and there is nothing more to look at, their sides are told together (`settle_sides`).
 
         image: (H, W, 3) uint8 RGB. mirrored: the picture was mirrored (a selfie view): swaps the handedness
             and nothing else. Raises ValueError for an image of another shape or type, max_hands below 1, or a min_score
@@ -156,23 +157,23 @@ class Pipeline:
         least = self.calibration.hand.inverse(min_score)
         waiting = self._detect(pyramid)
         detected = time.perf_counter()
-        found: list[Hand] = []
-        while waiting and len(found) < max_hands:
-            batch, waiting = waiting[: max_hands - len(found)], waiting[max_hands - len(found) :]
+        found: list[Hand] = []  # those scored too low as well: they may be the second or third in the picture
+        room = max_hands
+        while waiting and room > 0:
+            batch, waiting = waiting[:room], waiting[room:]
             found += [
-                hand
-                for hand in self._pose_again(pyramid, batch)
-                if hand.presence >= self.thresholds.presence and hand.score >= least
+                hand for hand in self._pose_again(pyramid, batch) if hand.presence >= self.thresholds.presence
             ]
             found = merge_duplicates(found, self.thresholds.duplicate)
+            room = max_hands - sum(hand.score >= least for hand in found)
         done = time.perf_counter()
         height, width = image.shape[:2]
-        hands = told_together(
-            [
-                self.calibration.told(replace(hand, box=agreed_box(hand.box, hand.keypoints, width, height)))
-                for hand in found
-            ]
-        )
+        hands = [
+            self.calibration.apply(replace(hand, box=agreed_box(hand.box, hand.keypoints, width, height)))
+            for hand in found
+        ]
+        hands = hands if waiting else settle_sides(hands)
+        hands = [hand for hand, seen in zip(hands, found, strict=True) if seen.score >= least]
         hands = [hand.mirrored() for hand in hands] if mirrored else hands
         return Result(hands, (detected - started) * 1e3, (done - detected) * 1e3)
 

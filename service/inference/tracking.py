@@ -24,7 +24,6 @@ from service.inference.calibration import PairCalibration
 from service.inference.geometry import Image
 from service.inference.hands import Detection, Hand
 from service.inference.pipeline import Thresholds, check_image, merge_duplicates
-from service.inference.sides import told_together
 from service.inference.tracking_schedule import Schedule
 from service.inference.tracks import NO_PAIR, Track, pairing_cost
 from service.inference.tracks_crossing import rivals, uncross
@@ -313,14 +312,13 @@ class Tracker:
     def _report(self) -> list[TrackedHand]:
         assert self._size is not None
         options, least = self.options, self._least
-        told: dict[int, Hand] = {}
+        hands = []
         for track in self._active:
             hand = track.report(*self._size, smoothing=options.smoothing, mirrored=options.mirrored)
             enough = least + (0 if track.told else _TELL_AGAIN * (1 - least))
             track.told = hand is not None and hand.score >= enough
             if hand is not None and track.told:
-                told[track.id] = self._pipeline.calibration.told(hand)
-        hands = [TrackedHand(*pair) for pair in zip(told, told_together(list(told.values())), strict=True)]
+                hands.append(TrackedHand(track.id, self._pipeline.calibration.apply(hand)))
         return sorted(hands, key=lambda tracked: tracked.hand.score, reverse=True)
 
 

@@ -232,8 +232,8 @@ class Track:
         self.filter.scale(factor_x, factor_y)
 
     def report(self, width: int, height: int, *, smoothing: bool, mirrored: bool) -> Hand | None:
-        """The hand as the stream's client is told: handedness and score over time, keypoints smoothed if asked
-        for, the box around what is told. None when no part of it lies in the picture.
+        """The hand as the stream's client is told, but for calibration: handedness and score over time, keypoints
+        smoothed if asked for, the box around what is told. None when no part of it lies in the picture.
         """
         keypoints, depth = self.hand.keypoints, self.hand.depth
         if smoothing:

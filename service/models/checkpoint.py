@@ -75,8 +75,8 @@ class ScoreCalibration(_Strict):
 
 
 class KeypointCalibration(_Strict):
-    """How the score of a keypoint becomes the probability that it is where it should be, by points of a curve: see
-    `service.inference.calibration`.
+    """How the score of a keypoint becomes the probability that it is within a tenth of the hand's size of where it
+    truly is, by points of a curve: see `service.inference.calibration`.
     """
 
     scores: tuple[float, ...]

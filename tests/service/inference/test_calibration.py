@@ -72,7 +72,7 @@ def test_a_curve_is_linear_between_its_points() -> None:
 @pytest.mark.parametrize(
     ("scores", "probabilities", "why"),
     [
-        ((0.0, 0.5, 1.0), (0.0, 1.0), "two ends"),
+        ((0.0, 0.5, 1.0), (0.0, 1.0), "a probability for each"),
         ((), (), "two ends"),
         ((0.0, 0.9), (0.0, 1.0), "two ends"),
         ((0.0, 1.0), (0.1, 1.0), "two ends"),
