@@ -9,6 +9,7 @@ export const HAND_COLOURS = { left: "#56b4e9", right: "#ff913c" };
 const SHARP = 1200; // pixels on the longer side
 const LARGEST = 4096 * 4096; // pixels of a canvas that every browser draws on: a larger one stays empty on an iPhone
 const SURE = 0.5; // bones to keypoints scored below this are drawn faint
+const SURE_SIDE = 0.75; // sides told below this have a question mark
 
 /**
  * Draw a picture and its hands.
@@ -106,12 +107,12 @@ function line(context, a, b, width, colour) {
 
 function drawBox(context, hand, number, unit, image) {
   const { x, y, width, height } = hand.box;
-  const { label } = hand.handedness;
+  const { label, score } = hand.handedness;
   context.lineWidth = 2 * unit;
   context.strokeStyle = HAND_COLOURS[label];
   context.strokeRect(x, y, width, height);
   const size = 15 * unit;
-  const text = `${number} ${label} ${hand.score.toFixed(2)}`;
+  const text = `${number} ${label}${score < SURE_SIDE ? "?" : ""} ${hand.score.toFixed(2)}`;
   context.font = `600 ${size}px system-ui, sans-serif`;
   const [wide, high] = [context.measureText(text).width + size, 1.5 * size];
   const left = within(x - unit, wide, image.width);

@@ -37,7 +37,7 @@
  *   a tenth of the hand's size of where it truly is
  *
  * @typedef {object} TrackedHand
- * @property {number} track_id the same for as long as the hand is followed
+ * @property {number} track_id the same for as long as the hand is followed; new ones after every reconnection
  * @property {number} score
  * @property {{label: "left" | "right", score: number}} handedness
  * @property {{x: number, y: number, width: number, height: number}} box
@@ -112,6 +112,8 @@ export class HandStream extends EventTarget {
   /** @type {State} */ #state = "closed";
   /** @type {Flight[]} */ #flights = [];
   #frames = 0; // sent on this connection
+  #tracks = 0; // the largest number that a hand has had
+  #tracksBefore = 0; // this connection, on which the service counts hands from 1 again
   #failures = 0; // attempts since the service last answered
   #answered = false; // on this connection
   #complaint = ""; // the last problem told on this connection, until something is answered after it
@@ -166,6 +168,7 @@ export class HandStream extends EventTarget {
     const { key } = this.#settings;
     const socket = (this.#socket = new WebSocket(url, key ? [SUBPROTOCOL, KEY_SUBPROTOCOL + key] : []));
     this.#frames = 0;
+    this.#tracksBefore = this.#tracks;
     this.#answered = false;
     this.#complaint = "";
     this.#told = [];
@@ -252,6 +255,10 @@ export class HandStream extends EventTarget {
     }
     if (message.type === "configured") this.#settleChange(true);
     if (message.type === "result") {
+      for (const hand of message.hands) {
+        hand.track_id += this.#tracksBefore;
+        this.#tracks = Math.max(this.#tracks, hand.track_id);
+      }
       this.#settle(message.frame, ({ resolve, sent }) =>
         resolve({ ...message, roundTripMs: performance.now() - sent }),
       );

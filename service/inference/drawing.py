@@ -17,6 +17,7 @@ WRIST_COLOUR = (255, 255, 255)
 BOX_COLOURS = {"left": (86, 180, 233), "right": (255, 145, 60)}
 _SHIFT = 4  # OpenCV draws at fractions of a pixel when coordinates are given in sixteenths
 _SURE = 0.5  # bones to keypoints scored below this are drawn thin
+_SURE_SIDE = 0.75  # sides told below this are drawn with a question mark
 
 
 def draw_hands(image: Image, hands: Sequence[Hand]) -> Image:
@@ -54,7 +55,9 @@ def _draw_box(canvas: Image, hand: Hand, width: int) -> None:
     colour, thickness = BOX_COLOURS[hand.handedness], max(1, width // 2)
     x0, y0, x1, y1 = hand.box.corners
     cv2.rectangle(canvas, _fixed(x0, y0), _fixed(x1, y1), colour, thickness, cv2.LINE_AA, _SHIFT)
-    text, font, scale = f"{hand.handedness} {hand.score:.2f}", cv2.FONT_HERSHEY_SIMPLEX, 0.35 + 0.13 * width
+    doubt = "?" if hand.handedness_score < _SURE_SIDE else ""
+    text = f"{hand.handedness}{doubt} {hand.score:.2f}"
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.35 + 0.13 * width
     (text_width, text_height), base = cv2.getTextSize(text, font, scale, thickness)
     pad = 2 + width
     left = int(np.clip(x0, 0, max(0, canvas.shape[1] - text_width - 2 * pad)))

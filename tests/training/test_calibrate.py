@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from service.inference.calibration import PairCalibration
 from service.inference.hands import Box, Hand
 from service.inference.pipeline import Pipeline
 from service.models.checkpoint import CARD, Checkpoint
+from training.__main__ import main
 from training.calibrate import (
     Calibrated,
     calibrate,
@@ -99,6 +101,29 @@ def test_a_map_fitted_on_one_set_repairs_another() -> None:
     print_calibrations("photos", calibrations, Console(file=text, width=140))
     assert "0.250" in text.getvalue()
     assert f"{score.fitted.slope:.3f}" in text.getvalue()
+
+
+def test_a_curve_has_a_row_of_its_own_kind() -> None:
+    samples = score_samples([photo(18, 2, score, keypoints=True) for score in (0.2, 0.5, 0.8)] * 20, 0.3)
+    calibrations = compare(samples, samples)
+    text = io.StringIO()
+    print_calibrations("photos", calibrations, Console(file=text, width=140))
+    row = next(line for line in text.getvalue().splitlines() if "keypoint score" in line)
+    *_, ece, slope, offset, after = (cell.strip() for cell in row.strip("│").split("│"))
+    keypoints = calibrations[-1]
+    assert (ece, slope, offset) == (f"{keypoints.before.ece:.3f}", "a curve", "")
+    assert after == f"{keypoints.after.ece:.3f}" != ece
+
+
+def test_what_is_written_is_fitted_to_scores_as_the_models_give_them(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr("training.calibrate.calibrate", lambda p, *_: seen.append(p.calibration) or {})
+    monkeypatch.setattr("training.calibrate.write_calibration", lambda *_: None)
+    for options in ([], ["--write"]):
+        main(["--data", str(root), "evaluate", "--calibration", *options, "tests/photos/labels.json"])
+    assert seen == [Pipeline.load().calibration, PairCalibration()]
 
 
 def test_a_pair_is_calibrated_on_the_photos_its_recipe_names(root: Path, tmp_path: Path) -> None:

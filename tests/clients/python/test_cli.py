@@ -34,7 +34,10 @@ def answers(service: Any, documents: SimpleNamespace) -> None:
 def test_a_photo_in_words(run: Run, photo: Path) -> None:
     code, out, err = run(photo)
     assert (code, err) == (0, "")
-    assert out == f"{photo}: 160 × 120, 1 hand, 10.5 ms\n  right 0.98  box 10,20 40 × 50  index_tip 26,28\n"
+    assert (
+        out
+        == f"{photo}: 160 × 120, 1 hand, 10.5 ms\n  score 0.98  right  97%  box 10,20 40 × 50  index_tip 26,28\n"
+    )
 
 
 def test_no_hands(run: Run, photo: Path) -> None:

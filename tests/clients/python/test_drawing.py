@@ -45,6 +45,22 @@ def test_every_keypoint_and_the_box_are_drawn(hand: Hand) -> None:
         assert (drawn[75, x - 2 : x + 2] != 90).any()
 
 
+def test_doubt_is_drawn(documents: SimpleNamespace) -> None:
+    def drawn(keypoints: float, side: float) -> NDArray[np.uint8]:
+        document = documents.hand(box={"x": 100.0, "y": 150.0, "width": 480.0, "height": 480.0})
+        document["handedness"]["score"] = side
+        for index, keypoint in enumerate(document["keypoints"]):
+            keypoint |= {"x": 120.0 + 20 * index, "y": 170.0 + 20 * index, "score": keypoints}
+        hands = pose_result(Node(documents.pose(document))).hands
+        return draw_hands(np.zeros((700, 700, 3), np.uint8), hands)
+
+    bones, label = np.s_[160:620, 110:570], np.s_[:145]
+    sure = drawn(0.5, 0.75)
+    assert (drawn(0.49, 0.75)[bones] > 0).sum() < 0.95 * (sure[bones] > 0).sum()
+    assert (drawn(0.5, 0.74)[label] > 0).sum() > (sure[label] > 0).sum()
+    assert (drawn(1.0, 1.0) == sure).all()
+
+
 def test_no_hands_no_change() -> None:
     image = np.full((120, 160, 3), 90, np.uint8)
     assert (draw_hands(image, []) == image).all()

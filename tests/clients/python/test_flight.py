@@ -82,6 +82,20 @@ def test_numbers_begin_again_on_a_new_connection(answer: Any) -> None:
     assert (result.frame, result.picture, result.dropped) == (2, "picture 2", 2)
 
 
+def test_no_hand_has_the_number_of_one_from_before_a_new_connection(
+    answer: Any, documents: SimpleNamespace
+) -> None:
+    flight, numbers = flight_of(0), []
+    for connection in ([3, 1], [2], [], [1, 2]):
+        flight.add("picture", 0)
+        hands = [documents.hand(track_id=number) for number in connection]
+        result = flight.receive(answer(0, hands=hands), 0)
+        assert result is not None
+        numbers.append([hand.track_id for hand in result.hands])
+        flight.lost()
+    assert numbers == [[3, 1], [5], [], [6, 7]]
+
+
 def test_a_frame_that_failed(answer: Any) -> None:
     flight = flight_of(2)
     result = flight.receive(

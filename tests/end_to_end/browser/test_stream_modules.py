@@ -98,6 +98,22 @@ def test_a_frame_that_gave_way_to_a_newer_one_is_answered_with_null(run: Callabl
     assert answers[2] is True
 
 
+def test_no_hand_has_the_number_of_one_from_before_a_new_connection(run: Callable[[str], Any]) -> None:
+    numbers = run("""
+      const stream = make(), numbers = [];
+      for (const connection of [[3, 1], [2], [], [1, 2]]) {
+        stream.connect();
+        sockets.at(-1).open();
+        const answer = stream.send("a");
+        sockets.at(-1).say({ ...result(0), hands: connection.map((track_id) => ({ track_id })) });
+        numbers.push((await answer).hands.map(({ track_id }) => track_id));
+        sockets.at(-1).lose(1006);
+      }
+      stream.close();
+      return numbers;""")
+    assert numbers == [[3, 1], [5], [], [6, 7]]
+
+
 def test_a_bad_frame_fails_alone(run: Callable[[str], Any]) -> None:
     error, after = run("""
       const stream = opened(), bad = stream.send("a"), good = stream.send("b");

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from service.inference import drawing
+
 
 @pytest.fixture
 def folder(root: Path) -> Path:
@@ -51,6 +53,12 @@ def test_nothing_is_loaded_from_elsewhere_and_nothing_is_inline(folder: Path) ->
 def test_nothing_outside_the_folder_can_be_reached(client) -> None:
     for url in ("/../pyproject.toml", "/%2e%2e/pyproject.toml", "/settings.py"):
         assert client.get(url).status_code == 404
+
+
+def test_the_page_draws_doubt_where_the_service_does(folder: Path) -> None:
+    script = (folder / "draw.js").read_text(encoding="utf-8")
+    for name in ("SURE", "SURE_SIDE"):
+        assert f"const {name} = {getattr(drawing, f'_{name}')};" in script
 
 
 def test_the_page_knows_the_keypoints_in_the_services_order(folder: Path) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,26 @@ def test_without_hands_the_picture_stays_as_it_is() -> None:
 @pytest.mark.parametrize("size", [2.0, 5000.0])
 def test_hands_outside_and_of_any_size_can_be_drawn(place: tuple[float, float], size: float) -> None:
     assert draw_hands(np.zeros((100, 120, 3), np.uint8), [hand(*place, size, 0.1)]).shape == (100, 120, 3)
+
+
+def test_bones_to_keypoints_that_are_rather_wrong_are_thin() -> None:
+    sure, doubtful = (
+        (
+            draw_hands(np.zeros((700, 700, 3), np.uint8), [hand(100, 150, 480, score)])[160:640, 110:590] > 0
+        ).sum()
+        for score in (0.5, 0.49)
+    )
+    assert doubtful < 0.95 * sure
+
+
+def test_a_doubtful_side_has_a_question_mark() -> None:
+    def label(side: float) -> int:
+        """How many pixels wide."""
+        told = replace(hand(100, 100, 480), handedness_score=side)
+        above = draw_hands(np.full((700, 700, 3), 255, np.uint8), [told])[:90]
+        return np.ptp(np.flatnonzero((above < 255).any(axis=(0, 2))))
+
+    assert label(0.74) > label(0.75) == label(1.0)
 
 
 def test_the_label_is_as_wide_as_its_words() -> None:

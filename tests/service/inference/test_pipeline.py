@@ -227,6 +227,29 @@ def test_scores_are_calibrated_and_min_score_is_a_probability(pipeline: Pipeline
     assert calibrated.hands(image, min_score=hand.score + 0.001) == []
 
 
+def test_two_hands_tell_their_sides_together_by_all_that_the_picture_shows(
+    pipeline: Pipeline, draw: Callable
+) -> None:
+    """Each is seen to be right at 0.95."""
+    calibration = PairCalibration(Calibration(3.0, -1.0))
+    calibrated = Pipeline(pipeline.detector_engine, pipeline.pose_engine, calibration=calibration)
+    two = draw(640, 480, (20, 120, 100, 160, RED), (220, 120, 100, 160, RED))
+    three = draw(640, 480, *((x, 120, 100, 160, RED) for x in (20, 220, 420)))
+    first, second = calibrated.hands(two)
+    expected = 0.5 + second.score * (0.95 * 0.2 + 0.05 * 0.8 - 0.5)
+    assert first.right == pytest.approx(0.95 * expected / (0.95 * expected + 0.05 * (1 - expected)), abs=1e-4)
+    assert [h.right for h in calibrated.hands(two, mirrored=True)] == pytest.approx(
+        [1 - first.right, 1 - second.right]
+    )
+    every = calibrated.hands(three)
+    assert [h.right for h in every] == pytest.approx([0.95] * 3)
+    # Two are asked for, or sure enough: the third is there all the same.
+    assert [h.right for h in calibrated.hands(three, max_hands=2)] == pytest.approx([0.95] * 2)
+    between = (every[1].score + every[2].score) / 2
+    assert [h.right for h in calibrated.hands(three, min_score=between)] == pytest.approx([0.95] * 2)
+    assert [h.right for h in calibrated.hands(two, max_hands=1)] == pytest.approx([0.95])
+
+
 def test_depth_is_in_pixels_of_the_picture(pipeline: Pipeline, draw: Callable) -> None:
     for width in (30, 100, 300):
         (hand,) = pipeline.hands(draw(640, 480, (200, 120, width, 160, RED)))

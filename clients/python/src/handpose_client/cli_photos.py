@@ -94,9 +94,9 @@ def describe(photo: str, result: PoseResult) -> str:
 
 
 def _describe_hand(hand: Hand) -> str:
-    box, tip = hand.box, hand.keypoints["index_tip"]
+    box, side, tip = hand.box, hand.handedness, hand.keypoints["index_tip"]
     return (
-        f"  {hand.handedness.label:<5} {hand.score:.2f}  box {box.x:.0f},{box.y:.0f} "
+        f"  score {hand.score:.2f}  {side.label:<5} {side.score:>4.0%}  box {box.x:.0f},{box.y:.0f} "
         f"{box.width:.0f} × {box.height:.0f}  index_tip {tip.x:.0f},{tip.y:.0f}"
     )
 

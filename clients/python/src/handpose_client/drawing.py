@@ -23,6 +23,7 @@ HAND_COLOURS = {"left": (86, 180, 233), "right": (255, 145, 60)}
 _WRIST_COLOUR = (255, 255, 255)
 _RIM = (20, 20, 20)
 _SURE = 0.5  # bones to keypoints scored below this are drawn thin
+_SURE_SIDE = 0.75  # sides told below this are drawn with a question mark
 _SHIFT = 4  # OpenCV takes fractions of a pixel as whole sixteenths
 _FAR = 2**20  # beyond any picture, within OpenCV's integers
 
@@ -59,7 +60,8 @@ def _draw_box(canvas: "NDArray[np.uint8]", hand: Hand, width: int) -> None:
     x0, y0, x1, y1 = hand.box.corners
     cv2.rectangle(canvas, _fixed(x0, y0), _fixed(x1, y1), colour, thickness, cv2.LINE_AA, _SHIFT)
     name = "" if hand.track_id is None else f"{hand.track_id} "
-    text = f"{name}{hand.handedness.label} {hand.score:.2f}"
+    doubt = "?" if hand.handedness.score < _SURE_SIDE else ""
+    text = f"{name}{hand.handedness.label}{doubt} {hand.score:.2f}"
     font, scale, pad = cv2.FONT_HERSHEY_SIMPLEX, 0.35 + 0.13 * width, 2 + width
     (text_width, text_height), base = cv2.getTextSize(text, font, scale, thickness)
     label_width, label_height = text_width + 2 * pad, text_height + base + 2 * pad

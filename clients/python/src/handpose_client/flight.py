@@ -5,12 +5,12 @@ The service counts the binary messages of a connection from 0 and answers with t
 on the newest frame it has, so an answer also says that the frames sent before and not answered were skipped.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from handpose_client import parsing
 from handpose_client.errors import AnswerError
-from handpose_client.results import FrameResult
+from handpose_client.results import FrameAnswer, FrameResult
 
 F = TypeVar("F")
 
@@ -34,6 +34,8 @@ class Flight(Generic[F]):
         self._number = 0  # of the next frame on this connection
         self._frame = 0  # of the next frame in the stream
         self._dropped = 0
+        self._tracks = 0  # the largest number a hand has had in the stream
+        self._tracks_before = 0  # this connection, on which the service counts hands from 1 again
 
     @property
     def room(self) -> bool:
@@ -60,6 +62,7 @@ class Flight(Generic[F]):
         self._dropped += len(self._sent)
         self._sent.clear()
         self._number = 0
+        self._tracks_before = self._tracks
 
     def receive(self, text: str | bytes, now: float) -> FrameResult[F] | None:
         """What a message of the service means: a result, or None when it is about nothing under way: an
@@ -90,5 +93,14 @@ class Flight(Generic[F]):
             dropped=self._dropped,
             round_trip_ms=(now - sent.at) * 1e3,
             error=problem,
-            _answer=parsing.frame_answer(node) if problem is None else None,
+            _answer=self._renumbered(parsing.frame_answer(node)) if problem is None else None,
         )
+
+    def _renumbered(self, answer: FrameAnswer) -> FrameAnswer:
+        """Hands of this connection have other numbers than those of the connections before."""
+        hands = tuple(
+            hand if hand.track_id is None else replace(hand, track_id=hand.track_id + self._tracks_before)
+            for hand in answer.hands
+        )
+        self._tracks = max(self._tracks, *(hand.track_id or 0 for hand in hands), 0)
+        return replace(answer, hands=hands)
