@@ -1,8 +1,8 @@
 """How long one whole request takes: `python benchmarks/request.py`.
 
-Starts its own server on a free port, sends one VGA JPEG with one hand over loopback, one request at a time
-over one connection, and prints percentiles of what the client sees beside the service's own times. Run it
-on an idle machine.
+Starts its own server on a free port, sends one VGA JPEG with one hand over loopback, or all photos of a folder as they
+are (`--photo ../shared/data/hands/images/val`), one request at a time over one connection, and prints percentiles of
+what the client sees beside the service's own times. Run it on an idle machine.
 """
 
 import argparse
@@ -10,11 +10,13 @@ import contextlib
 import json
 import os
 import re
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -35,23 +37,26 @@ def main() -> None:
     )
     parser.add_argument("--requests", type=int, default=300, help="how many to measure (default: 300)")
     parser.add_argument("--warm-up", type=int, default=30, help="how many to send before (default: 30)")
-    parser.add_argument("--photo", type=Path, default=PHOTO, help="any photo; it is fitted to 640 × 480")
+    parser.add_argument(
+        "--photo", type=Path, default=PHOTO, help="any photo, which is fitted to 640 × 480, or a folder"
+    )
     parser.add_argument("--url", help="a running server to measure instead of starting one")
     arguments = parser.parse_args()
-    body = vga_jpeg(arguments.photo)
+    bodies, what = pictures(arguments.photo)
     with contextlib.ExitStack() as stack:
         url = arguments.url or stack.enter_context(server()).url
         client = stack.enter_context(open_connection(url))
         client.request("GET", "/v1/models")
         models = json.load(client.getresponse())
-        for _ in range(arguments.warm_up):
-            answer = ask(client, body)[1]
-        measured = [ask(client, body) for _ in range(arguments.requests)]
+        for body, _ in zip(cycle(bodies), range(arguments.warm_up), strict=False):
+            ask(client, body)
+        count = max(arguments.requests, len(bodies))
+        measured = [ask(client, body) for body, _ in zip(cycle(bodies), range(count), strict=False)]
     columns = {"whole request": [ms for ms, _ in measured]}
     columns |= {step: [answer["timing_ms"][step] for _, answer in measured] for step in STEPS}
-    print(f"POST /v1/pose, 640 × 480 JPEG of {len(body) / 1024:.0f} KiB, {len(answer['hands'])} hand(s), "
-          f"{arguments.requests} requests\n{in_words(models)}\n{available_cores()} cores, "
-          f"load {os.getloadavg()[0]:.1f}\n")  # fmt: skip
+    hands = statistics.mean(len(answer["hands"]) for _, answer in measured)
+    print(f"POST /v1/pose, {what}, {hands:.2g} hand(s) in each, {count} requests\n{in_words(models)}\n"
+          f"{available_cores()} cores, load {os.getloadavg()[0]:.1f}\n")  # fmt: skip
     print(f"{'milliseconds':<16}{'p50':>8}{'p90':>8}{'p99':>8}")
     for name, values in columns.items():
         cells = "".join(f"{value:8.1f}" for value in np.percentile(values, (50, 90, 99)))
@@ -64,6 +69,15 @@ def in_words(models: dict) -> str:
         f"{m['name']} {m['version']} ({m['engine']}, {m['precision']}, {m['device']})"
         for m in models.values()
     )
+
+
+def pictures(path: Path) -> tuple[list[bytes], str]:
+    """What to send: a photo as a VGA JPEG, or the files of a folder; and what that is, in words."""
+    if not path.is_dir():
+        body = vga_jpeg(path)
+        return [body], f"640 × 480 JPEG of {len(body) / 1024:.0f} KiB"
+    bodies = [file.read_bytes() for file in sorted(path.iterdir()) if file.is_file()]
+    return bodies, f"{len(bodies)} photos of {path}"
 
 
 def vga_jpeg(path: Path) -> bytes:
