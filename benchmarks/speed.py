@@ -4,7 +4,8 @@ A VGA photo of one hand that sways through the picture. Four systems take turns 
 the machine does slows all of them down: ours and MediaPipe's (model complexity 1) on single pictures, and both while
 they follow the hand. Ours on ONNX Runtime with one thread, in the precision that it is served in here. Milliseconds
 from the decoded picture to the hands; medians. All look for one hand: MediaPipe runs its detector on every frame in
-which it follows fewer hands than it may.
+which it follows fewer hands than it may. With a folder of photos (`--photo ../shared/data/hands/images/val`) single
+pictures alone are timed, each photo once and as it is: some hands are doubtful or tiny, and ours looks at them again.
 """
 
 import argparse
@@ -17,8 +18,8 @@ import cv2
 import numpy as np
 from mediapipe_hands import MediaPipe, environment
 from numpy.typing import NDArray
-from request import PHOTO, vga_jpeg
-from stream import SWAY, moving
+from request import PHOTO, pictures, vga_jpeg
+from stream import moving
 
 from service.engines.factory import Runtime
 from service.inference.pipeline import DEFAULT_DETECTOR, DEFAULT_POSE, Pipeline
@@ -39,7 +40,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--frames", type=int, default=300)
-    parser.add_argument("--photo", type=Path, default=PHOTO, help="a photo of one hand; fitted to 640 × 480")
+    parser.add_argument(
+        "--photo",
+        type=Path,
+        default=PHOTO,
+        help="a photo of one hand, which is fitted to 640 × 480, or a folder",
+    )
     parser.add_argument("--detector", type=Path, default=DEFAULT_DETECTOR, help="checkpoint folder")
     parser.add_argument("--pose", type=Path, default=DEFAULT_POSE, help="checkpoint folder")
     add_precision(parser, "auto")
@@ -47,7 +53,9 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     python = options.mediapipe_python or environment(RUNS / "mediapipe")
-    frames = [decoded(jpeg) for jpeg in moving(vga_jpeg(options.photo))]
+    photos = options.photo.is_dir()
+    bodies = pictures(options.photo)[0] if photos else moving(vga_jpeg(options.photo))
+    frames = [decoded(body) for body in bodies]
     pipeline = Pipeline.load(options.detector, options.pose, runtime=Runtime(precision=options.precision))
     print(f"ours in {pipeline.models[0].precision} ({pipeline.models[0].reason})")
     with ExitStack() as stack:
@@ -58,10 +66,13 @@ def main() -> None:
         systems = {
             ("ours", "single pictures"): single(pipeline),
             ("MediaPipe", "single pictures"): beside(theirs[0]),
-            ("ours", "following"): following(pipeline),
-            ("MediaPipe", "following"): beside(theirs[1]),
         }
-        milliseconds, found = measure(systems, frames, options.frames)
+        if not photos:
+            systems |= {
+                ("ours", "following"): following(pipeline),
+                ("MediaPipe", "following"): beside(theirs[1]),
+            }
+        milliseconds, found = measure(systems, frames, len(frames) if photos else options.frames)
     report(milliseconds, found)
 
 
@@ -112,7 +123,7 @@ def measure(
     found: dict[tuple[str, str], list[int]] = {key: [] for key in systems}
     for number in range(WARM_UP + count):
         for key, run in systems.items():
-            spent, hands = run(frames[number % SWAY], number)
+            spent, hands = run(frames[(number - WARM_UP) % len(frames)], number)
             if number >= WARM_UP:
                 milliseconds[key].append(spent)
                 found[key].append(hands)
@@ -129,6 +140,8 @@ def report(milliseconds: dict[tuple[str, str], list[float]], found: dict[tuple[s
     reference = milliseconds["MediaPipe", "single pictures"]
     print("\nmedians over MediaPipe's for single pictures")
     for what, goal in GOALS.items():
+        if ("ours", what) not in milliseconds:
+            continue
         ours, theirs = (
             np.median(milliseconds[who, what]) / np.median(reference) for who in ("ours", "MediaPipe")
         )

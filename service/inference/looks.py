@@ -21,16 +21,18 @@ def every_size(usual: int) -> tuple[int, int, int, int]:
 
 
 def sizes_worth_a_look(found: Sequence[Detection], longer: int, usual: int) -> list[int]:
-    """Other sizes at which the detector may find more than it has found: larger ones where it is sure of no hand, or of
-    small or tiny ones only, but none larger than the picture; a smaller one, for a hand that fills the picture, where
-    it is sure of none, or of tiny ones, which may be something else.
+    """Other sizes at which the detector may find more than it has found: larger ones where it is sure of no hand or of
+    tiny ones only, the first of them also where it is sure of small ones and not of something else, but none larger
+    than the picture; a smaller one, for a hand that fills the picture, where it is sure of none, or of tiny ones, which
+    may be something else.
 
     longer: the longer side of the picture. usual: the detector's input size.
     """
     largest = max((d.box.side for d in found if d.score >= _SURE), default=0.0)
+    doubt = any(d.score < _SURE for d in found)
     _, closer, closest, farther = every_size(usual)
     sizes = []
-    if largest < _SMALL * longer and closer <= longer:
+    if largest < (_SMALL if doubt else _TINY) * longer and closer <= longer:
         sizes.append(closer)
     if largest < _TINY * longer:
         if closest <= longer:

@@ -259,20 +259,13 @@ class Pipeline:
         return hands
 
     def _pose_again(self, pyramid: Pyramid, detections: Sequence[Detection]) -> list[Hand]:
-        """As `_pose`, with three further looks at doubtful hands: turned upright, and both crops mirrored."""
+        """As `_pose`, with a second look at doubtful hands, turned upright and mirrored."""
         hands = self._pose(pyramid, detections)
-        size = self.pose_engine.input_size
         doubtful = [i for i, hand in enumerate(hands) if self._is_doubtful(hand)]
-        first = [Crop.around(hands[i].box, size).mirror() for i in doubtful]
-        upright = [Crop.upright(hands[i].keypoints, size) for i in doubtful]
-        mirrored = [crop.mirror() for crop in upright]
-        # One after the other: large batches take memory and save no time.
-        looks = [
-            self._ask(pyramid, [detections[i] for i in doubtful], crops)
-            for crops in (first, upright, mirrored)
-        ]
-        for i, *others in zip(doubtful, *looks, strict=True):
-            hands[i] = merge_looks([hands[i], *others])
+        crops = [Crop.upright(hands[i].keypoints, self.pose_engine.input_size).mirror() for i in doubtful]
+        again = self._ask(pyramid, [detections[i] for i in doubtful], crops)
+        for i, hand in zip(doubtful, again, strict=True):
+            hands[i] = merge_looks([hands[i], hand])
         return hands
 
     def _is_doubtful(self, hand: Hand) -> bool:

@@ -61,7 +61,6 @@ def test_grey_arrays(picture: NDArray[np.uint8]) -> None:
         np.zeros((4, 4, 4), np.uint8),
         np.zeros((3, 4, 4), np.uint8),
         np.zeros((1, 4, 4, 3), np.uint8),
-        np.zeros((0, 4, 3), np.uint8),
         np.zeros(4, np.uint8),
     ],
     ids=lambda array: f"{array.shape}-{array.dtype}",
@@ -69,6 +68,11 @@ def test_grey_arrays(picture: NDArray[np.uint8]) -> None:
 def test_arrays_of_another_kind_are_refused(array: NDArray[Any]) -> None:
     with pytest.raises(ValueError, match=r"must be \(H, W, 3\) uint8 RGB or \(H, W\) uint8 grey, not \("):
         to_bytes(array)
+
+
+def test_an_array_without_pixels() -> None:
+    with pytest.raises(ValueError, match="no pixels"):
+        to_bytes(np.zeros((0, 4, 3), np.uint8))
 
 
 def test_an_array_too_long_for_a_jpeg() -> None:

@@ -40,7 +40,7 @@ def test_a_model_without_depth_has_none(documents: SimpleNamespace) -> None:
 
 
 def test_a_keypoint_that_is_none(result: PoseResult) -> None:
-    with pytest.raises(KeyError, match="elbow"):
+    with pytest.raises(KeyError, match="elbow; the keypoints are wrist, thumb_cmc"):
         result.hands[0].keypoints["elbow"]
     with pytest.raises(IndexError):
         result.hands[0].keypoints[21]

@@ -19,33 +19,44 @@ class Watched:
 
     input_size, flexible = 128, True
 
-    def __init__(self, found: Any, share: float = 1.0) -> None:
-        """found: the detector that is asked. share: of its scores, which make it less sure."""
-        self.found, self.share = found, share
+    def __init__(self, found: Any, share: float = 1.0, doubtful: int | None = None) -> None:
+        """found: the detector that is asked. share: of its scores, which make it less sure of all. doubtful: the number
+        of a hand, from the top, that it is unsure of.
+        """
+        self.found, self.share, self.doubtful = found, share, doubtful
         found.largest = 256
         self.sizes: list[int] = []
 
     def __call__(self, images: np.ndarray) -> Detections:
         self.sizes.append(max(images.shape[1:3]))
         detections = self.found(images)
-        return Detections(detections.boxes, detections.scores * np.float32(self.share))
+        scores = detections.scores * np.float32(self.share)
+        if self.doubtful is not None:
+            scores[:, self.doubtful] *= np.float32(0.4)
+        return Detections(detections.boxes, scores)
 
 
 @pytest.mark.parametrize(
-    ("hands", "looks"),
+    ("hands", "doubtful", "looks"),
     [
-        ([(200, 120, 100, 100), (400, 300, 80, 80)], CLOSER),
-        ([(200, 120, 100, 100)], CLOSER),
-        ([(200, 120, 250, 200), (480, 300, 80, 80)], NOTHING_ELSE),  # one is near
-        ([(200, 120, 60, 60)], EVERY_SIZE),
-        ([(200, 120, 60, 60), (400, 300, 80, 80)], CLOSER),  # one is small, but not tiny
-        ([], EVERY_SIZE),
+        ([(200, 120, 100, 100), (400, 300, 80, 80)], None, NOTHING_ELSE),
+        ([(200, 120, 100, 100), (400, 300, 80, 80)], 1, CLOSER),
+        ([(200, 120, 250, 200), (480, 300, 80, 80)], 1, NOTHING_ELSE),  # one is near
+        ([(200, 120, 60, 60)], None, EVERY_SIZE),
+        ([(200, 120, 60, 60), (400, 300, 80, 80)], None, NOTHING_ELSE),  # one is small, but not tiny
+        ([(200, 120, 60, 60), (400, 300, 80, 80)], 0, CLOSER),
+        ([(200, 120, 60, 60), (400, 300, 80, 80)], 1, EVERY_SIZE),  # the tiny one may be something else
+        ([], None, EVERY_SIZE),
     ],
 )
 def test_other_sizes_where_they_may_show_more(
-    draw: Callable, pipeline: Pipeline, hands: list[tuple[int, int, int, int]], looks: list[int]
+    draw: Callable,
+    pipeline: Pipeline,
+    hands: list[tuple[int, int, int, int]],
+    doubtful: int | None,
+    looks: list[int],
 ) -> None:
-    detector = Watched(pipeline.detector_engine)
+    detector = Watched(pipeline.detector_engine, doubtful=doubtful)
     image = draw(640, 480, *((*hand, RED) for hand in hands))
     detections = Pipeline(detector, pipeline.pose_engine).detect(image)
     assert detector.sizes == looks
@@ -76,14 +87,15 @@ def test_from_farther_away_only_large_hands_count(draw: Callable, pipeline: Pipe
 
 @pytest.mark.parametrize("turn", range(8))
 @pytest.mark.parametrize(
-    ("width", "hands", "looks"),
+    ("width", "hands", "doubtful", "looks"),
     [
-        (640, [], [CLOSER, CLOSEST, FARTHER]),
-        (640, [(200, 20, 60, 60)], [CLOSER, CLOSEST, FARTHER, NOTHING_ELSE]),
-        (640, [(200, 20, 100, 100)], [CLOSER, NOTHING_ELSE]),
-        (640, [(200, 20, 250, 100)], [NOTHING_ELSE]),
-        (250, [], [CLOSER, FARTHER]),
-        (180, [], [FARTHER]),
+        (640, [], None, [CLOSER, CLOSEST, FARTHER]),
+        (640, [(200, 20, 60, 60)], None, [CLOSER, CLOSEST, FARTHER, NOTHING_ELSE]),
+        (640, [(200, 20, 100, 100)], None, [NOTHING_ELSE]),
+        (640, [(200, 20, 100, 100), (400, 25, 60, 60)], 1, [CLOSER, NOTHING_ELSE]),
+        (640, [(200, 20, 250, 100)], None, [NOTHING_ELSE]),
+        (250, [], None, [CLOSER, FARTHER]),
+        (180, [], None, [FARTHER]),
     ],
 )
 def test_streams_take_the_other_sizes_in_turn(
@@ -91,10 +103,11 @@ def test_streams_take_the_other_sizes_in_turn(
     pipeline: Pipeline,
     width: int,
     hands: list[tuple[int, int, int, int]],
+    doubtful: int | None,
     looks: list[list[int]],
     turn: int,
 ) -> None:
-    detector = Watched(pipeline.detector_engine)
+    detector = Watched(pipeline.detector_engine, doubtful=doubtful)
     image = draw(width, 140, *((*hand, RED) for hand in hands))
     Pipeline(detector, pipeline.pose_engine).detect(image, turn)
     assert detector.sizes == looks[turn % len(looks)]

@@ -73,10 +73,12 @@ def _is_a(module: str, name: str, value: object) -> bool:
 
 def _encode_array(array: Any) -> bytes:
     colour = array.ndim == 3 and array.shape[2] == 3
-    if array.dtype != "uint8" or not (colour or array.ndim == 2) or not array.size:
+    if array.dtype != "uint8" or not (colour or array.ndim == 2):
         raise ValueError(
             f"an array must be (H, W, 3) uint8 RGB or (H, W) uint8 grey, not {array.shape} {array.dtype}"
         )
+    if not array.size:
+        raise ValueError("the array has no pixels")
     try:
         import cv2
     except ImportError as error:

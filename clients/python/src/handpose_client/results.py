@@ -88,6 +88,8 @@ class Keypoints(tuple[Keypoint, ...]):
     def __getitem__(self, key: SupportsIndex | str | slice, /) -> Keypoint | tuple[Keypoint, ...]:
         """By index, name or slice. Raises KeyError for a name that is none, IndexError for an index."""
         if isinstance(key, str):
+            if key not in _INDEX:
+                raise KeyError(f"{key}; the keypoints are {', '.join(_INDEX)}")
             return super().__getitem__(_INDEX[key])
         return super().__getitem__(key)
 
