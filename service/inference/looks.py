@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from service.engines.base import closer_size, closest_size, farther_size
 from service.inference.hands import Detection, Hand, side_of
 
-_SURE = 0.45  # the score from which on a detection is taken for a hand
+HINT = 0.15  # the score from which on a detection may be a hand that shows better at another size
+_SURE = 0.45  # and from which on it is taken for one
 _TINY, _SMALL, _LARGE = 0.12, 0.3, 0.4  # hands, in shares of the picture's longer side
 # Keypoints of two looks are one place if they lie less than this share of the box's side apart.
 _AGREED = 0.15
@@ -20,16 +21,20 @@ def every_size(usual: int) -> tuple[int, int, int, int]:
     return usual, closer_size(usual), closest_size(usual), farther_size(usual)
 
 
-def sizes_worth_a_look(found: Sequence[Detection], longer: int, usual: int) -> list[int]:
+def sizes_worth_a_look(
+    found: Sequence[Detection], longer: int, usual: int, wanted: int | None = None
+) -> list[int]:
     """Other sizes at which the detector may find more than it has found: larger ones where it is sure of no hand or of
-    tiny ones only, the first of them also where it is sure of small ones and not of something else, but none larger
-    than the picture; a smaller one, for a hand that fills the picture, where it is sure of none, or of tiny ones, which
-    may be something else.
+    tiny ones only, the first of them also where it is sure of small ones but not of something else, and of fewer than
+    are wanted, but none larger than the picture; a smaller one, for a hand that fills the picture, where it is sure of
+    none, or of tiny ones, which may be something else.
 
-    longer: the longer side of the picture. usual: the detector's input size.
+    found: all that is scored `HINT` or more. longer: the longer side of the picture. usual: the detector's input size.
+    wanted: how many hands are asked for, at most; None: all.
     """
-    largest = max((d.box.side for d in found if d.score >= _SURE), default=0.0)
-    doubt = any(d.score < _SURE for d in found)
+    sure = [d for d in found if d.score >= _SURE]
+    largest = max((d.box.side for d in sure), default=0.0)
+    doubt = len(sure) < len(found) and (wanted is None or len(sure) < wanted)
     _, closer, closest, farther = every_size(usual)
     sizes = []
     if largest < (_SMALL if doubt else _TINY) * longer and closer <= longer:

@@ -33,7 +33,7 @@ from service.inference.geometry import (
     within,
 )
 from service.inference.hands import Box, Detection, Hand, side_of
-from service.inference.looks import every_size, large, merge_looks, size_in_turn, sizes_worth_a_look
+from service.inference.looks import HINT, every_size, large, merge_looks, size_in_turn, sizes_worth_a_look
 from service.inference.sides import settle_sides
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
@@ -155,7 +155,7 @@ class Pipeline:
         started = time.perf_counter()
         pyramid = Pyramid(check_image(image))
         least = self.calibration.hand.inverse(min_score)
-        waiting = self._detect(pyramid)
+        waiting = self._detect(pyramid, wanted=max_hands)
         detected = time.perf_counter()
         found: list[Hand] = []  # those scored too low as well: they may be the second or third in the picture
         room = max_hands
@@ -180,9 +180,9 @@ class Pipeline:
     def detect(self, image: Image, turn: int | None = None) -> list[Detection]:
         """Where the detector sees hands: above its threshold, after non-maximum suppression, best first.
 
-        A picture in which it is not sure of a hand, or of small ones only, is looked at again at other sizes
-        (`sizes_worth_a_look`). turn: at one of these at most (`size_in_turn`); for streams, which have the next frames
-        for the others.
+        A picture in which it is not sure of a hand, or of tiny ones only, or beside small ones not of everything that
+        may be a hand, is looked at again at other sizes (`sizes_worth_a_look`). turn: at one of these at most
+        (`size_in_turn`); for streams, which have the next frames for the others.
         image: (H, W, 3) uint8 RGB, else ValueError. Boxes are in pixels of the picture, clipped to it.
         """
         return self._detect(Pyramid(check_image(image)), turn)
@@ -209,16 +209,24 @@ class Pipeline:
         if not all(np.isfinite(found.boxes).all() and np.isfinite(found.scores).all() for found in answers):
             raise EngineError("the models run, but their answers are no numbers")
 
-    def _detect(self, pyramid: Pyramid, turn: int | None = None) -> list[Detection]:
+    def _detect(
+        self, pyramid: Pyramid, turn: int | None = None, wanted: int | None = None
+    ) -> list[Detection]:
+        found = self._look(pyramid, self.detector_engine.input_size)
+        if self.detector_engine.flexible:
+            found = self._look_on(pyramid, found, turn, wanted)
+        return [detection for detection in found if detection.score >= self.thresholds.detection]
+
+    def _look_on(
+        self, pyramid: Pyramid, found: list[Detection], turn: int | None, wanted: int | None
+    ) -> list[Detection]:
+        """What was found, and what other sizes show that are worth a look."""
         usual, longer = self.detector_engine.input_size, max(pyramid.size)
-        found = self._look(pyramid, usual)
-        if not self.detector_engine.flexible:
-            return found
         if turn is not None:
             size = size_in_turn(found, longer, usual, turn)
             return found if size is None else self._look_again(pyramid, found, size)
         for other in every_size(usual)[1:]:
-            if other in sizes_worth_a_look(found, longer, usual):
+            if other in sizes_worth_a_look(found, longer, usual, wanted):
                 found = self._look_again(pyramid, found, other)
         return found
 
@@ -230,11 +238,11 @@ class Pipeline:
         return _best_of(found + more)
 
     def _look(self, pyramid: Pyramid, size: int) -> list[Detection]:
-        """size: the longer side of the picture that the detector gets."""
+        """What may be a hand, `HINT` or more. size: the longer side of the picture that the detector gets."""
         width, height = pyramid.size
         fitted, placing = letterbox(pyramid, size)
         raw = self._infer("detector", self.detector_engine, fitted[None])  # (1, K, 4), (1, K)
-        likely = raw.scores[0] >= self.thresholds.detection
+        likely = raw.scores[0] >= min(HINT, self.thresholds.detection)
         boxes, scores = placing.to_picture(raw.boxes[0][likely]).tolist(), raw.scores[0][likely].tolist()
         found = []
         for corners, score in zip(boxes, scores, strict=True):

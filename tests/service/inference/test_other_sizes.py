@@ -24,6 +24,7 @@ class Watched:
         of a hand, from the top, that it is unsure of.
         """
         self.found, self.share, self.doubtful = found, share, doubtful
+        self.hint = 1.0  # share of that one's score
         found.largest = 256
         self.sizes: list[int] = []
 
@@ -32,7 +33,7 @@ class Watched:
         detections = self.found(images)
         scores = detections.scores * np.float32(self.share)
         if self.doubtful is not None:
-            scores[:, self.doubtful] *= np.float32(0.4)
+            scores[:, self.doubtful] *= np.float32(0.4 * self.hint)
         return Detections(detections.boxes, scores)
 
 
@@ -61,6 +62,23 @@ def test_other_sizes_where_they_may_show_more(
     detections = Pipeline(detector, pipeline.pose_engine).detect(image)
     assert detector.sizes == looks
     assert sorted(d.box.x for d in detections) == pytest.approx(sorted(h[0] for h in hands), abs=6)
+
+
+def test_no_other_size_for_more_hands_than_are_wanted(draw: Callable, pipeline: Pipeline) -> None:
+    image = draw(640, 480, (200, 120, 100, 100, RED), (400, 300, 80, 80, RED))
+    for wanted, looks in ((1, NOTHING_ELSE), (2, CLOSER)):
+        detector = Watched(pipeline.detector_engine, doubtful=1)
+        hands = Pipeline(detector, pipeline.pose_engine).hands(image, max_hands=wanted, min_score=0.1)
+        assert (detector.sizes, len(hands)) == (looks, wanted)
+
+
+def test_a_hint_is_worth_a_look_and_no_detection(draw: Callable, pipeline: Pipeline) -> None:
+    image = draw(640, 480, (200, 120, 100, 100, RED), (400, 300, 80, 80, RED))
+    for share, looks in ((0.45, CLOSER), (0.4, NOTHING_ELSE)):  # of 0.89 · 0.4
+        detector = Watched(pipeline.detector_engine, doubtful=1)
+        detector.hint = share
+        found = Pipeline(detector, pipeline.pose_engine).detect(image)
+        assert (detector.sizes, len(found)) == (looks, 1)
 
 
 def test_a_doubtful_detection_is_looked_for_at_every_size_and_told_once(
