@@ -28,6 +28,7 @@ from service.inference.cores import available_cores
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTO = ROOT / "tests" / "photos" / "rendered_101.jpg"
+_PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 STEPS = ("decode", "queue", "detect", "pose", "total")
 
 
@@ -35,7 +36,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--requests", type=int, default=300, help="how many to measure (default: 300)")
+    parser.add_argument(
+        "--requests",
+        type=int,
+        default=300,
+        help="how many to measure, and each photo of a folder at least once (default: 300)",
+    )
     parser.add_argument("--warm-up", type=int, default=30, help="how many to send before (default: 30)")
     parser.add_argument(
         "--photo", type=Path, default=PHOTO, help="any photo, which is fitted to 640 × 480, or a folder"
@@ -55,7 +61,7 @@ def main() -> None:
     columns = {"whole request": [ms for ms, _ in measured]}
     columns |= {step: [answer["timing_ms"][step] for _, answer in measured] for step in STEPS}
     hands = statistics.mean(len(answer["hands"]) for _, answer in measured)
-    print(f"POST /v1/pose, {what}, {hands:.2g} hand(s) in each, {count} requests\n{in_words(models)}\n"
+    print(f"POST /v1/pose, {what}, {hands:.2g} hand(s) on average, {count} requests\n{in_words(models)}\n"
           f"{available_cores()} cores, load {os.getloadavg()[0]:.1f}\n")  # fmt: skip
     print(f"{'milliseconds':<16}{'p50':>8}{'p90':>8}{'p99':>8}")
     for name, values in columns.items():
@@ -76,7 +82,10 @@ def pictures(path: Path) -> tuple[list[bytes], str]:
     if not path.is_dir():
         body = vga_jpeg(path)
         return [body], f"640 × 480 JPEG of {len(body) / 1024:.0f} KiB"
-    bodies = [file.read_bytes() for file in sorted(path.iterdir()) if file.is_file()]
+    files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in _PICTURES]
+    if not files:
+        raise SystemExit(f"there is no picture in {path}")
+    bodies = [file.read_bytes() for file in files]
     return bodies, f"{len(bodies)} photos of {path}"
 
 

@@ -16,7 +16,7 @@ def explain(item: Mapping[str, Any], model: type[BaseModel]) -> dict[str, str]:
     name = str(item["loc"][-1])
     if item["type"] == "extra_forbidden":
         hint = _suggest(name[:_SHOWN], model.model_fields)
-        return {"name": name, "detail": f"There is no parameter {name[:_SHOWN]}; {hint}"}
+        return {"name": name, "detail": f"There is no parameter {name[:_SHOWN] or repr(name)}; {hint}"}
     allowed = _allowed(model.model_json_schema()["properties"][name])
     return {"name": name, "detail": f"{name} must be {allowed}, not {_given(item)}."}
 
@@ -50,4 +50,7 @@ def _given(item: Mapping[str, Any]) -> str:
     value = item["input"]
     if isinstance(value, str):
         return f"{'the text ' * item['type'].endswith('_type')}'{value[:_SHOWN]}'"
-    return orjson.dumps(value, default=str).decode()[:_SHOWN]
+    try:
+        return orjson.dumps(value, default=str).decode()[:_SHOWN]
+    except TypeError:  # nested too deep
+        return str(value)[:_SHOWN]

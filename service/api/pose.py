@@ -47,7 +47,7 @@ PROBLEMS = {
     **NO_ACCESS,
     408: "The body did not arrive in time.",
     413: "Too many bytes, pixels or pictures.",
-    415: "Not a supported image type.",
+    415: "Not a supported image type, or a compressed body.",
     422: "The image cannot be decoded, or a parameter is wrong.",
     503: "The queue is full or the models are not warm; Retry-After says when to try again.",
 }

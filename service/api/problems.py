@@ -21,6 +21,7 @@ from service.api.schemas import PoseQuery, ProblemAnswer
 MEDIA_TYPE = "application/problem+json"
 CLIENT_CLOSED_REQUEST = 499  # nginx's; there is no standard status for an answer that nobody gets
 log = logging.getLogger("service")
+_STREAM = "/v1/stream"
 _PATH = 100  # characters of a path that are compared with those there are
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}  # RFC 9110; older Pythons have older names
 
@@ -101,8 +102,8 @@ def install(app: FastAPI) -> None:
         return respond(Problem(error.status_code, detail, headers=error.headers))
 
     @app.exception_handler(RequestValidationError)
-    async def _validation(_: Request, error: RequestValidationError) -> Response:
-        errors = [explain(item, PoseQuery) for item in error.errors()]
+    async def _validation(request: Request, error: RequestValidationError) -> Response:
+        errors = _repeated(request) or [explain(item, PoseQuery) for item in error.errors()]
         return respond(Problem(422, " ".join(e["detail"] for e in errors), errors=errors))
 
     @app.exception_handler(ClientDisconnect)
@@ -132,15 +133,20 @@ def _nothing_at(request: HTTPConnection) -> str:
     """What there is not at the path that was asked for, and the nearest place where there is something."""
     path = request.url.path
     if request.scope["type"] == "websocket":
-        return f"no stream at {path}; the one there is is at /v1/stream."
-    near = difflib.get_close_matches(path[:_PATH], request.app.openapi()["paths"], 1)
+        return f"no stream at {path}; the only one is at {_STREAM}."
+    places = [*request.app.openapi()["paths"], _STREAM, "/docs"]
+    near = difflib.get_close_matches(path[:_PATH], places, 1)
     return f"nothing at {path}; did you mean {near[0]}?" if near else f"nothing at {path}."
 
 
 def check_once(request: HTTPConnection) -> None:
     """Raises Problem 422 for a query that has a parameter more than once."""
-    if errors := repeated(name for name, _ in request.query_params.multi_items()):
+    if errors := _repeated(request):
         raise Problem(422, " ".join(e["detail"] for e in errors), errors=errors)
+
+
+def _repeated(request: HTTPConnection) -> list[dict[str, str]]:
+    return repeated(name for name, _ in request.query_params.multi_items())
 
 
 class CatchCrashes:

@@ -88,7 +88,8 @@ async def read_images(request: Request, limits: UploadLimits) -> list[Part]:
 
 def _content_type(request: Request) -> tuple[bytes, bytes]:
     """The media type and, of a form, its boundary. Raises Problem 415 for a compressed body."""
-    if (coding := request.headers.get("content-encoding", "identity")) != "identity":
+    coding = ", ".join(request.headers.getlist("content-encoding"))
+    if {name.strip().lower() for name in coding.split(",")} - {"", "identity"}:
         raise Problem(
             415,
             f"Send the body as it is: compressed ones (Content-Encoding: {coding[:100]}) are not read.",

@@ -68,7 +68,7 @@ class Pair:
 
 def check_device(device: str) -> str:
     """The device's name itself. Raises ValueError for one that no machine has."""
-    if not _DEVICE.fullmatch(device):
+    if not isinstance(device, str) or not _DEVICE.fullmatch(device):
         raise ValueError("a device is auto, cpu, cuda, cuda:N or mps")
     return device
 

@@ -10,7 +10,7 @@ from service.engines.base import closer_size, closest_size, farther_size
 from service.inference.hands import Detection, Hand, side_of
 
 HINT = 0.15  # the score from which on a detection may be a hand that shows better at another size
-_SURE = 0.45  # and from which on it is taken for one
+SURE = 0.45  # and from which on it is taken for one
 _TINY, _SMALL, _LARGE = 0.12, 0.3, 0.4  # hands, in shares of the picture's longer side
 # Keypoints of two looks are one place if they lie less than this share of the box's side apart.
 _AGREED = 0.15
@@ -22,19 +22,19 @@ def every_size(usual: int) -> tuple[int, int, int, int]:
 
 
 def sizes_worth_a_look(
-    found: Sequence[Detection], longer: int, usual: int, wanted: int | None = None
+    found: Sequence[Detection], longer: int, usual: int, wanted: int | None = None, sure_from: float = SURE
 ) -> list[int]:
     """Other sizes at which the detector may find more than it has found: larger ones where it is sure of no hand or of
     tiny ones only, the first of them also where it is sure of small ones but not of something else, and of fewer than
     are wanted, but none larger than the picture; a smaller one, for a hand that fills the picture, where it is sure of
     none, or of tiny ones, which may be something else.
 
-    found: all that is scored `HINT` or more. longer: the longer side of the picture. usual: the detector's input size.
-    wanted: how many hands are asked for, at most; None: all.
+    found: with what is scored `HINT` or more. longer: the longer side of the picture. usual: the detector's input size.
+    wanted: how many hands are asked for, at most; None: all. sure_from: the score from which on it is sure.
     """
-    sure = [d for d in found if d.score >= _SURE]
+    sure = [d for d in found if d.score >= sure_from]
     largest = max((d.box.side for d in sure), default=0.0)
-    doubt = len(sure) < len(found) and (wanted is None or len(sure) < wanted)
+    doubt = any(HINT <= d.score < sure_from for d in found) and (wanted is None or len(sure) < wanted)
     _, closer, closest, farther = every_size(usual)
     sizes = []
     if largest < (_SMALL if doubt else _TINY) * longer and closer <= longer:
@@ -46,12 +46,14 @@ def sizes_worth_a_look(
     return sizes
 
 
-def size_in_turn(found: Sequence[Detection], longer: int, usual: int, turn: int) -> int | None:
+def size_in_turn(
+    found: Sequence[Detection], longer: int, usual: int, turn: int, sure_from: float = SURE
+) -> int | None:
     """The one of `sizes_worth_a_look` that a frame of a stream gets: another one for the next number; None for one
     number in each round where there is a sure hand already.
     """
-    sizes: list[int | None] = [*sizes_worth_a_look(found, longer, usual)]
-    if any(d.score >= _SURE for d in found):
+    sizes: list[int | None] = [*sizes_worth_a_look(found, longer, usual, sure_from=sure_from)]
+    if any(d.score >= sure_from for d in found):
         sizes.append(None)
     return sizes[turn % len(sizes)]
 

@@ -33,7 +33,15 @@ from service.inference.geometry import (
     within,
 )
 from service.inference.hands import Box, Detection, Hand, side_of
-from service.inference.looks import HINT, every_size, large, merge_looks, size_in_turn, sizes_worth_a_look
+from service.inference.looks import (
+    HINT,
+    SURE,
+    every_size,
+    large,
+    merge_looks,
+    size_in_turn,
+    sizes_worth_a_look,
+)
 from service.inference.sides import settle_sides
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
@@ -49,7 +57,7 @@ _HARDLY_A_HAND = 0.1  # presence of what is not worth a second look
 class Thresholds:
     """Where the pipeline draws its lines; each in [0, 1].
 
-    detection: detector scores below this are not looked at.
+    detection: what the detector scores below this is no hand; from `HINT` on it may be worth a look at another size.
     presence: crops in which the pose model sees a hand with less than this probability are dropped.
     duplicate: two poses are one hand when their keypoints lie less than this share of the hand's size
         apart, on average.
@@ -222,11 +230,12 @@ class Pipeline:
     ) -> list[Detection]:
         """What was found, and what other sizes show that are worth a look."""
         usual, longer = self.detector_engine.input_size, max(pyramid.size)
+        sure = max(SURE, self.thresholds.detection)
         if turn is not None:
-            size = size_in_turn(found, longer, usual, turn)
+            size = size_in_turn(found, longer, usual, turn, sure)
             return found if size is None else self._look_again(pyramid, found, size)
         for other in every_size(usual)[1:]:
-            if other in sizes_worth_a_look(found, longer, usual, wanted):
+            if other in sizes_worth_a_look(found, longer, usual, wanted, sure):
                 found = self._look_again(pyramid, found, other)
         return found
 

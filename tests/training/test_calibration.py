@@ -78,6 +78,8 @@ def test_a_curve_never_falls_and_few_scores_are_enough() -> None:
     chance = fit_curve(rng.uniform(0, 1, 200), rng.random(200) < 0.5)  # scores that say nothing
     assert chance.probabilities[1] == pytest.approx(0.5, abs=0.2)
     assert fit_curve(np.array([0.0, 1.0, 0.5]), np.array([False, True, True])).scores == (0.0, 0.5, 1.0)
+    close = fit_curve(0.3 + 1e-9 * np.arange(200), np.arange(200) % 3 == 0)  # equal in a card
+    assert close.scores == (0.0, 0.3, 1.0)
     same = fit_curve(np.full(50, 0.5), np.arange(50) < 20)  # groups of one mean
     assert same.scores == (0.0, 0.5, 1.0)
     assert same.probabilities[1] == pytest.approx(0.4)

@@ -86,14 +86,14 @@ def test_no_hand_has_the_number_of_one_from_before_a_new_connection(
     answer: Any, documents: SimpleNamespace
 ) -> None:
     flight, numbers = flight_of(0), []
-    for connection in ([3, 1], [2], [], [1, 2]):
+    for connection in ([1, 3], [2], [], [2, 1]):
         flight.add("picture", 0)
         hands = [documents.hand(track_id=number) for number in connection]
         result = flight.receive(answer(0, hands=hands), 0)
         assert result is not None
         numbers.append([hand.track_id for hand in result.hands])
         flight.lost()
-    assert numbers == [[3, 1], [5], [], [6, 7]]
+    assert numbers == [[1, 3], [5], [], [7, 6]]
 
 
 def test_a_frame_that_failed(answer: Any) -> None:

@@ -101,7 +101,7 @@ def test_a_frame_that_gave_way_to_a_newer_one_is_answered_with_null(run: Callabl
 def test_no_hand_has_the_number_of_one_from_before_a_new_connection(run: Callable[[str], Any]) -> None:
     numbers = run("""
       const stream = make(), numbers = [];
-      for (const connection of [[3, 1], [2], [], [1, 2]]) {
+      for (const connection of [[1, 3], [2], [], [2, 1]]) {
         stream.connect();
         sockets.at(-1).open();
         const answer = stream.send("a");
@@ -111,7 +111,7 @@ def test_no_hand_has_the_number_of_one_from_before_a_new_connection(run: Callabl
       }
       stream.close();
       return numbers;""")
-    assert numbers == [[3, 1], [5], [], [6, 7]]
+    assert numbers == [[1, 3], [5], [], [7, 6]]
 
 
 def test_a_bad_frame_fails_alone(run: Callable[[str], Any]) -> None:

@@ -50,6 +50,12 @@ def test_each_result_is_what_the_picture_gets_alone(client: Any, photos: list[by
             assert result[name] == alone[name]
 
 
+def test_a_parameter_may_not_be_repeated(client: Any, photos: list[bytes]) -> None:
+    response = post(client, *photos, params={"max_hands": ["2", "1"]})
+    assert response.status_code == 422
+    assert response.json()["detail"] == "max_hands is given more than once."
+
+
 def test_a_bad_picture_fails_alone(make_client: Make, photos: list[bytes]) -> None:
     client = make_client(max_bytes=4096, max_pixels=320 * 240)
     bad = [b"", b"hello", photos[0][:-20], bytes(5000)]

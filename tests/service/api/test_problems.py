@@ -17,6 +17,8 @@ from tests.service.api.asgi_socket import Socket
         ("GET", "/nothing", 404, "/nothing"),
         ("POST", "/v1/poze", 404, "There is nothing at /v1/poze; did you mean /v1/pose?"),
         ("POST", "/v1/pose/", 404, "did you mean /v1/pose?"),
+        ("GET", "/v1/strem", 404, "did you mean /v1/stream?"),
+        ("GET", "/doc", 404, "did you mean /docs?"),
         ("GET", "/" + "x" * 5000, 404, "xxx."),
         ("GET", "/v1/pose", 405, "POST"),
         ("GET", "/v1/stream", 426, "A proxy in front must pass on Upgrade and Connection"),
@@ -42,7 +44,7 @@ def test_a_stream_that_is_not_there_is_a_problem(play: Callable, path: str) -> N
         assert status == problem["status"] == 404
         assert headers["content-type"] == "application/problem+json"
         assert headers["x-request-id"]
-        assert problem["detail"] == f"There is no stream at {path}; the one there is is at /v1/stream."
+        assert problem["detail"] == f"There is no stream at {path}; the only one is at /v1/stream."
 
     play(scenario)
 

@@ -236,6 +236,8 @@ def test_a_frame_is_analysed_with_the_options_in_force_when_it_came(
         ),
         ('{"type": "configure", "min_score": 1.5}', "min_score"),
         ('{"type": "configure", "mirrored": 1}', "mirrored must be true or false, not 1."),
+        ('{"type": "configure", "max_hands": ' + 300 * "[" + 300 * "]" + "}", f"to 16, not {100 * '['}."),
+        ('{"type": "configure", "mirrored": [' + 200 * "1," + "1]}", f"true or false, not [{49 * '1,'}1."),
         (
             '{"type": "configure", "frame_rate": 0}',
             "frame_rate must be a number above 0 and at most 1000, not 0.",

@@ -68,10 +68,19 @@ def test_a_form_that_is_not_one_image_is_refused_by_name(client, request_: dict,
 
 def test_a_compressed_body_is_refused_as_one(client) -> None:
     for more in ({"Content-Type": "image/png"}, form()["headers"]):
-        response = client.post("/v1/pose", content=b"x", headers={**more, "Content-Encoding": "gzip"})
-        assert response.status_code == 415
-        assert "(Content-Encoding: gzip) are not read" in response.json()["detail"]
-        assert response.headers["accept-encoding"] == "identity"
+        for codings in ("gzip", "br", "identity, gzip", "x" * 200):
+            response = client.post("/v1/pose", content=b"x", headers={**more, "Content-Encoding": codings})
+            assert response.status_code == 415
+            assert f"(Content-Encoding: {codings[:100]}) are not read" in response.json()["detail"]
+            assert response.headers["accept-encoding"] == "identity"
+    several = [("Content-Type", "image/png"), ("Content-Encoding", "identity"), ("Content-Encoding", "gzip")]
+    assert client.post("/v1/pose", content=b"x", headers=several).status_code == 415
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+def test_a_body_may_be_said_to_be_as_it_is(client, photo: bytes, coding: str) -> None:
+    headers = {"Content-Type": "image/png", "Content-Encoding": coding}
+    assert client.post("/v1/pose", content=photo, headers=headers).status_code == 200
 
 
 def test_an_empty_image_is_named(client) -> None:

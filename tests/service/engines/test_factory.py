@@ -321,6 +321,7 @@ def test_a_calibration_holds_for_the_pair_it_was_fitted_on(
         ),
         ({"precision": None}, "precision must be one of .*, not None"),
         ({"engine": "tf"}, "engine must be one of auto, onnx, torch, not 'tf'"),
+        ({"device": None}, "a device is .*, not None"),
         ({"device": "tpu"}, "a device is auto, cpu, cuda, cuda:N or mps, not 'tpu'"),
     ],
 )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from service.engines.base import Detections, EngineError
-from service.inference.pipeline import Pipeline
+from service.inference.pipeline import Pipeline, Thresholds
 
 RED = (255, 0, 0)
 NOTHING_ELSE, CLOSER, CLOSEST, FARTHER = [128], [128, 192], [128, 256], [128, 64]
@@ -79,6 +79,52 @@ def test_a_hint_is_worth_a_look_and_no_detection(draw: Callable, pipeline: Pipel
         detector.hint = share
         found = Pipeline(detector, pipeline.pose_engine).detect(image)
         assert (detector.sizes, len(found)) == (looks, 1)
+
+
+@pytest.mark.parametrize(
+    ("side", "looks"), [(70, EVERY_SIZE), (85, CLOSER), (185, CLOSER), (200, NOTHING_ELSE)]
+)
+def test_where_a_hand_is_tiny_or_small(
+    draw: Callable, pipeline: Pipeline, side: int, looks: list[int]
+) -> None:
+    """Beside something in doubt; 0.12 and 0.3 of 640 pixels are 77 and 192, five to one of the detector's."""
+    detector = Watched(pipeline.detector_engine, doubtful=1)
+    image = draw(640, 480, (100, 20, side, 60, RED), (400, 300, 80, 80, RED))
+    Pipeline(detector, pipeline.pose_engine).detect(image)
+    assert detector.sizes == looks
+
+
+@pytest.mark.parametrize(("share", "looks"), [(0.51, NOTHING_ELSE), (0.49, EVERY_SIZE)])  # of a score of 0.9
+def test_from_where_on_a_detection_is_sure(
+    draw: Callable, pipeline: Pipeline, share: float, looks: list[int]
+) -> None:
+    detector = Watched(pipeline.detector_engine, share)
+    Pipeline(detector, pipeline.pose_engine).detect(draw(640, 480, (200, 120, 250, 200, RED)))
+    assert detector.sizes == looks
+
+
+def test_what_is_below_the_threshold_is_not_sure(draw: Callable, pipeline: Pipeline) -> None:
+    for turn, looks in ((None, EVERY_SIZE), (1, CLOSEST)):
+        detector = Watched(pipeline.detector_engine, share=0.6)
+        strict = Pipeline(detector, pipeline.pose_engine, thresholds=Thresholds(detection=0.6))
+        assert strict.detect(draw(640, 480, (200, 120, 250, 200, RED)), turn) == []
+        assert detector.sizes == looks
+
+
+def test_what_is_no_hint_is_no_doubt(draw: Callable, pipeline: Pipeline) -> None:
+    detector = Watched(pipeline.detector_engine, doubtful=1)
+    detector.hint = 0.2  # of 0.89 · 0.4
+    low = Pipeline(detector, pipeline.pose_engine, thresholds=Thresholds(detection=0.05))
+    found = low.detect(draw(640, 480, (200, 120, 100, 100, RED), (400, 300, 80, 80, RED)))
+    assert (detector.sizes, len(found)) == (NOTHING_ELSE, 2)
+
+
+def test_streams_take_a_hint(draw: Callable, pipeline: Pipeline) -> None:
+    detector = Watched(pipeline.detector_engine, doubtful=1)
+    detector.hint = 0.45
+    image = draw(640, 480, (200, 120, 100, 100, RED), (400, 300, 80, 80, RED))
+    Pipeline(detector, pipeline.pose_engine).detect(image, turn=0)
+    assert detector.sizes == CLOSER
 
 
 def test_a_doubtful_detection_is_looked_for_at_every_size_and_told_once(

@@ -160,6 +160,54 @@ def test_doubtful_hands_are_looked_at_again(
         assert hands[0].handedness_score == pytest.approx(0.5)  # one of the looks was mirrored
 
 
+def test_the_second_look_is_upright_and_mirrored(pipeline: Pipeline, draw: Callable) -> None:
+    """A hand that points to the right: in the first crop so, in the second one upwards, from its wrist below."""
+
+    class Lying(Twice):
+        def __call__(self, crops: np.ndarray) -> Poses:
+            poses = super().__call__(crops)
+            self.crops = [*getattr(self, "crops", []), crops[0]]
+            if len(self.batches) == 1:
+                poses.keypoints[:] = np.linspace([16, 40], [80, 40], 21)
+            return poses
+
+    image = draw(640, 480, (200, 120, 160, 100, RED))
+    image[120:140, 200:360, 1] = 90  # the hand's upper side is another red
+    pipeline.pose_engine = engine = Lying((0.4, 0.6))
+    pipeline.hands(image, min_score=0.1)
+    first, second = engine.crops
+
+    def edge(crop: np.ndarray) -> np.ndarray:
+        """From the hand's middle to that of its upper side: rows, columns."""
+        red = crop[:, :, 0] > 200
+        return np.argwhere(red & (crop[:, :, 1] > 60)).mean(axis=0) - np.argwhere(red).mean(axis=0)
+
+    assert edge(first)[0] < -5
+    assert abs(edge(first)[1]) < 2
+    # Turned until the fingers point upwards it is on the left, and in the mirror on the right.
+    assert edge(second)[1] > 5
+    assert abs(edge(second)[0]) < 2
+
+
+def test_hands_scored_too_low_take_no_place(pipeline: Pipeline, draw: Callable) -> None:
+    class Unsure(Twice):
+        def __call__(self, crops: np.ndarray) -> Poses:
+            poses = pipeline_pose(crops)
+            self.batches.append(len(crops))
+            poses.scores[:] = 0.95
+            if len(self.batches) == 1:
+                poses.scores[:], poses.hand[:] = 0.61, 0.31
+            return poses
+
+    pipeline_pose = pipeline.pose_engine
+    pipeline.thresholds = Thresholds(doubtful=0, doubtful_side=0)
+    pipeline.pose_engine = engine = Unsure((0.9, 0.9))
+    image = draw(640, 480, (20, 20, 90, 90, RED), (300, 250, 60, 90, RED), (500, 20, 60, 90, RED))
+    hands = pipeline.hands(image, max_hands=1, min_score=0.85)
+    assert engine.batches == [1, 1]
+    assert len(hands) == 1
+
+
 def test_only_the_doubtful_hands_are_looked_at_again(pipeline: Pipeline, draw: Callable) -> None:
     class Mixed(Twice):
         def __call__(self, crops: np.ndarray) -> Poses:
@@ -241,6 +289,7 @@ def test_two_hands_tell_their_sides_together_by_all_that_the_picture_shows(
     assert [h.right for h in calibrated.hands(two, mirrored=True)] == pytest.approx(
         [1 - first.right, 1 - second.right]
     )
+    assert [h.right for h in calibrated.hands(two, max_hands=2)] == [first.right, second.right]
     every = calibrated.hands(three)
     assert [h.right for h in every] == pytest.approx([0.95] * 3)
     # Two are asked for, or sure enough: the third is there all the same.

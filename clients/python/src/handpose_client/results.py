@@ -118,7 +118,7 @@ class Hand:
     track_id: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As the service answered it."""
+        """As the service answered it, but for the `track_id` after a reconnection."""
         document = {
             "score": self.score,
             "handedness": asdict(self.handedness),
