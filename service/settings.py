@@ -135,7 +135,7 @@ class Settings(BaseSettings):
         default=0.25,
         ge=0,
         le=1,
-        description="Detections with a lower score are no hands; they may be looked at again at another size.",
+        description="Detections with a lower score are ignored, or looked at again at another size.",
     )
     presence_threshold: float = Field(
         default=0.3,
