@@ -129,7 +129,7 @@ def test_told_to_stop_under_load_it_answers_what_it_took_and_ends_with_0(
 
 def test_load_balancers_are_told_first(start_server: Callable, load: Callable) -> None:
     """No request fails when they take the server out within the drain time."""
-    running = start_server("--drain-seconds", "5", *PATIENT)
+    running = start_server("--drain-seconds", "10", *PATIENT)
     asking = load(running.url)
     asking.wait_for(3)
     with httpx.Client(base_url=running.url, timeout=60) as balancer:
@@ -139,7 +139,7 @@ def test_load_balancers_are_told_first(start_server: Callable, load: Callable) -
             time.sleep(0.01)
         assert answer.status_code == 503
         assert balancer.get("/healthz").status_code == 200
-    wait_for_line(running, "stopping in 5 seconds")
+    wait_for_line(running, "stopping in 10 seconds")
     asking.wait_for(1)
     asking.stop()
     assert exit_code(running) == 0
