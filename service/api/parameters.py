@@ -1,6 +1,7 @@
 """What is wrong with a request's parameters, in sentences that name them and what is allowed."""
 
 import difflib
+import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,7 +18,7 @@ def explain(item: Mapping[str, Any], model: type[BaseModel]) -> dict[str, str]:
     if item["type"] == "extra_forbidden":
         hint = _suggest(name[:_SHOWN], model.model_fields)
         return {"name": name, "detail": f"There is no parameter {name[:_SHOWN] or repr(name)}; {hint}"}
-    allowed = _allowed(model.model_json_schema()["properties"][name])
+    allowed = _allowed(_schema(model)["properties"][name])
     return {"name": name, "detail": f"{name} must be {allowed}, not {_given(item)}."}
 
 
@@ -30,6 +31,11 @@ def repeated(names: Iterable[str]) -> list[dict[str, str]]:
 def _suggest(name: str, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, 1)
     return f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}."
+
+
+@functools.cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
 def _allowed(schema: Mapping[str, Any]) -> str:

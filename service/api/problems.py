@@ -2,6 +2,7 @@
 
 import asyncio
 import difflib
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -117,6 +118,7 @@ def install(app: FastAPI) -> None:
 
     generate = app.openapi
 
+    @functools.cache
     def openapi() -> dict[str, Any]:
         """The description with the schema of problems, which FastAPI cannot find by itself."""
         described = generate()
