@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
-from itertools import cycle
+from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -54,10 +54,10 @@ def main() -> None:
         client = stack.enter_context(open_connection(url))
         client.request("GET", "/v1/models")
         models = json.load(client.getresponse())
-        for body, _ in zip(cycle(bodies), range(arguments.warm_up), strict=False):
+        for body in islice(cycle(bodies), arguments.warm_up):
             ask(client, body)
         count = max(arguments.requests, len(bodies))
-        measured = [ask(client, body) for body, _ in zip(cycle(bodies), range(count), strict=False)]
+        measured = [ask(client, body) for body in islice(cycle(bodies), count)]
     columns = {"whole request": [ms for ms, _ in measured]}
     columns |= {step: [answer["timing_ms"][step] for _, answer in measured] for step in STEPS}
     hands = statistics.mean(len(answer["hands"]) for _, answer in measured)

@@ -68,24 +68,21 @@ def score_samples(
     incomplete: sources (or how their names start) with unlabelled hands; left out.
     """
     kept = [a for a in answers if not (incomplete and a.source.startswith(tuple(incomplete)))]
-    found = [(hand, match >= 0) for a in kept for hand, match in zip(a.hands, a.matches, strict=True)]
-    served = [(hand.score, right) for hand, right in found if hand.presence >= presence]
+    found = [
+        (hand, a.labels[match] if match >= 0 else None)
+        for a in kept
+        for hand, match in zip(a.hands, a.matches, strict=True)
+    ]
+    served = [(hand, label) for hand, label in found if hand.presence >= presence]
     sided = [
-        (hand.handedness_score, hand.handedness == a.labels[match].handedness)
-        for a in kept
-        for hand, match in zip(a.hands, a.matches, strict=True)
-        if match >= 0 and a.labels[match].handedness is not None
+        (hand.handedness_score, hand.handedness == label.handedness)
+        for hand, label in found
+        if label is not None and label.handedness is not None
     ]
-    placed = [
-        claim
-        for a in kept
-        for hand, match in zip(a.hands, a.matches, strict=True)
-        if match >= 0 and hand.presence >= presence
-        for claim in _keypoint_claims(hand, a.labels[match])
-    ]
+    placed = [claim for hand, label in served if label is not None for claim in _keypoint_claims(hand, label)]
     return {
-        HAND_SCORE: _scored(served),
-        "hand head": _scored([(hand.presence, right) for hand, right in found]),
+        HAND_SCORE: _scored([(hand.score, label is not None) for hand, label in served]),
+        "hand head": _scored([(hand.presence, label is not None) for hand, label in found]),
         _CHOICE: _scored(sided),
         KEYPOINT_SCORE: _scored(placed),
     }

@@ -13,7 +13,7 @@ from training.datasets.synthetic import RenderedPool
 from training.datasets.synthetic.pool import fill_in_background
 from training.datasets.types import HandLabel, LabelledImages
 from training.loading import Batch
-from training.pose_pictures import PosePictures
+from training.pose_pictures import PosePictures, has_pose
 
 _FALSE_HANDS = 0.4  # share of the crops without a hand that show what was taken for one
 _WINDOW = 256  # side of the windows of photos in pixels, 1 / `REACH` of it a hand
@@ -45,7 +45,7 @@ class PoseBatches:
 def _photos(pictures: PosePictures, device: torch.device, workers: int) -> Kind:
     """Every hand with keypoints; a picture's weight is shared among its hands."""
     windows = _cut(pictures.photos, pictures.posed.tolist(), device, workers)
-    hands = [sum(h.keypoints is not None for h in pictures.photos.entries[i].hands) for i in pictures.posed]
+    hands = [sum(has_pose(h) for h in pictures.photos.entries[i].hands) for i in pictures.posed]
     weights = np.repeat(pictures.posed_weights / hands, hands).astype(np.float32)
     return Kind(windows, torch.from_numpy(weights).to(device))
 
@@ -55,7 +55,7 @@ def _cut(pictures: LabelledImages, numbers: Sequence[int], device: torch.device,
 
     def make(number: int) -> list[Windows]:
         picture = pictures[number]
-        return [around(picture.image, hand, _WINDOW) for hand in picture.hands if hand.keypoints is not None]
+        return [around(picture.image, hand, _WINDOW) for hand in picture.hands if has_pose(hand)]
 
     return prepared(make, numbers, device, workers)
 

@@ -105,7 +105,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def _validation(request: Request, error: RequestValidationError) -> Response:
         errors = _repeated(request) or [explain(item, PoseQuery) for item in error.errors()]
-        return respond(Problem(422, " ".join(e["detail"] for e in errors), errors=errors))
+        return respond(_wrong_parameters(errors))
 
     @app.exception_handler(ClientDisconnect)
     async def _gone(_: Request, __: ClientDisconnect) -> Response:
@@ -144,7 +144,11 @@ def _nothing_at(request: HTTPConnection) -> str:
 def check_once(request: HTTPConnection) -> None:
     """Raises Problem 422 for a query that has a parameter more than once."""
     if errors := _repeated(request):
-        raise Problem(422, " ".join(e["detail"] for e in errors), errors=errors)
+        raise _wrong_parameters(errors)
+
+
+def _wrong_parameters(errors: Sequence[Mapping[str, str]]) -> Problem:
+    return Problem(422, " ".join(error["detail"] for error in errors), errors=errors)
 
 
 def _repeated(request: HTTPConnection) -> list[dict[str, str]]:

@@ -92,5 +92,4 @@ def _corners(box: Box) -> NDArray[np.float32]:
 
 def _centre_distance(a: Box, b: Box) -> float:
     """In sides of the larger box."""
-    dx, dy = a.x + a.width / 2 - b.x - b.width / 2, a.y + a.height / 2 - b.y - b.height / 2
-    return math.hypot(dx, dy) / max(a.side, b.side)
+    return math.dist(a.centre, b.centre) / max(a.side, b.side)

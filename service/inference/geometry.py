@@ -121,7 +121,8 @@ class Crop:
     def around(cls, box: Box, size: int) -> "Crop":
         """The square around a box's centre, `CROP_FACTOR` times its larger side."""
         side = max(box.side * CROP_FACTOR, 1.0)
-        return cls(box.x + box.width / 2 - side / 2, box.y + box.height / 2 - side / 2, side, size)
+        x, y = box.centre
+        return cls(x - side / 2, y - side / 2, side, size)
 
     @classmethod
     def upright(cls, keypoints: NDArray[np.float32], size: int) -> "Crop":

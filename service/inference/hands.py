@@ -49,6 +49,11 @@ class Box:
         return self.x, self.y, self.x + self.width, self.y + self.height
 
     @property
+    def centre(self) -> tuple[float, float]:
+        """x, y."""
+        return self.x + self.width / 2, self.y + self.height / 2
+
+    @property
     def side(self) -> float:
         """The larger of width and height."""
         return max(self.width, self.height)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from service.inference.hands import Hand
 
-LIKELY = 0.5  # the score from which on something is more likely a hand than not
+_LIKELY = 0.5  # the score from which on something is more likely a hand than not
 # How often the only two hands in a picture are a left and a right one. Two hands of one person always are; those of two
 # people every other time.
 _OPPOSITE = 0.8
@@ -20,7 +20,7 @@ def settle_sides(hands: Sequence[Hand]) -> list[Hand]:
 
     hands: all that a picture shows, with calibrated scores.
     """
-    settled, likely = list(hands), [i for i, hand in enumerate(hands) if hand.score >= LIKELY]
+    settled, likely = list(hands), [i for i, hand in enumerate(hands) if hand.score >= _LIKELY]
     if len(likely) == 2 and _apart(*(hands[i] for i in likely)):
         first, second = likely
         settled[first], settled[second] = (
@@ -43,6 +43,4 @@ def _beside(hand: Hand, other: Hand) -> Hand:
 
 def _apart(first: Hand, second: Hand) -> bool:
     a, b = first.box, second.box
-    across = a.x + a.width / 2 - b.x - b.width / 2
-    down = a.y + a.height / 2 - b.y - b.height / 2
-    return math.hypot(across, down) >= _APART * (a.side + b.side) / 2
+    return math.dist(a.centre, b.centre) >= _APART * (a.side + b.side) / 2

@@ -102,5 +102,5 @@ class Flight(Generic[F]):
             hand if hand.track_id is None else replace(hand, track_id=hand.track_id + self._tracks_before)
             for hand in answer.hands
         )
-        self._tracks = max(self._tracks, *(hand.track_id or 0 for hand in hands), 0)
+        self._tracks = max([self._tracks, *(hand.track_id or 0 for hand in hands)])
         return replace(answer, hands=hands)
