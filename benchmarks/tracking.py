@@ -27,7 +27,6 @@ from training.datasets.synthetic.sequence import HandSequence, SequenceFrame
 from training.options import add_precision
 from training.track_metrics import FAST, Observation, TrackScores, TrueHand, lag, score
 
-FPS = 30.0
 COLUMNS = (
     ("seed", 5), ("hands", 6), ("switches", 9), ("renumbered", 11), ("missed", 7), ("extra", 6), ("error", 6),
     ("jitter", 15), ("less", 5), ("glitches", 9), ("lag", 6), ("slow", 5), ("fast", 5), ("hidden", 9),
@@ -67,6 +66,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--hands", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--frames", type=int, default=300)
+    parser.add_argument("--rate", type=float, default=30, help="frames a second (default: 30)")
     parser.add_argument(
         "--backgrounds", type=Path, help="folder of photos without hands (default: made-up ones)"
     )
@@ -128,14 +128,15 @@ def clip(options: argparse.Namespace, seed: int, hands: int) -> Iterator[Sequenc
         backgrounds,
         hands=hands,
         frames=options.frames,
-        fps=FPS,
+        fps=options.rate,
         moving_camera=options.moving_camera,
     )
     if options.keep is None:
         yield from sequence
         return
     camera = "moving" if options.moving_camera else "still"
-    kept = options.keep / f"{seed}-{hands}-{options.frames}-{camera}-{backgrounds.fingerprint()}.pickle"
+    name = f"{seed}-{hands}-{options.frames}-{options.rate:g}-{camera}-{backgrounds.fingerprint()}.pickle"
+    kept = options.keep / name
     if not kept.exists():
         options.keep.mkdir(parents=True, exist_ok=True)
         partial_file = kept.with_suffix(".partial")

@@ -34,7 +34,7 @@ _TELL_AGAIN = 0.1  # of the way from min_score to 1: so far above it must a hand
 # The detector did not see it so often in a row, at each of its sizes twice: it is no hand, or another one.
 _UNCONFIRMED_LOOKS = 6
 _SAME_SHAPE = 1.05  # by how much a new picture's sides may grow differently and show the same
-_MEMORY_SECONDS = 1.0  # a hand that comes back within this keeps its id
+_MEMORY_SECONDS = 2.0  # a hand that comes back within this keeps its id
 
 
 class HandFinder(Protocol):
@@ -267,7 +267,7 @@ class Tracker:
         usable = [
             hand
             for track, hand in zip(following, followed, strict=True)
-            if hand.presence >= present and track.shows(hand)
+            if hand.presence >= present and track.shows(hand, *self._size)
         ]
         usable += [hand for hand in answers if hand.presence >= present and hand.score >= least]
         origin = {id(hand): detection for hand, detection in zip(found, asked, strict=True)}

@@ -10,7 +10,8 @@ from collections.abc import Collection
 
 from service.inference.tracks import Track
 
-_DOUBT_FRAMES = 3  # a doubtful hand: the detector is asked at most every so many frames
+# A doubtful hand, or one that may come back: the detector is asked at most every so many frames.
+_DOUBT_FRAMES = 3
 _VERIFY = 5  # no room for another hand: it runs this many times more seldom
 _RECOVERY_SECONDS = 0.5  # after a loss the detector runs on every frame for this long
 _SEARCH_INTERVAL = 0.09  # nothing to follow: it runs this often, which is every third frame at 30 a second
@@ -48,13 +49,14 @@ class Schedule:
     def due(self, tracks: Collection[Track], room: bool) -> bool:
         """Whether the detector has to look at this frame. room: for another hand."""
         followed = [track for track in tracks if not track.lost]
+        lost = [track for track in tracks if track.lost]
         if self._gap > _GAP_SECONDS:
             return True
-        if room and any(track.lost and self._now - track.lost_at < _RECOVERY_SECONDS for track in tracks):
+        if room and any(self._now - track.lost_at < _RECOVERY_SECONDS for track in lost):
             return True
         if not followed:
             return self._now - self._last_detection >= _SEARCH_INTERVAL
         interval = self._detect_every if room else _VERIFY * self._detect_every
-        if any(track.doubtful for track in followed):
+        if any(track.doubtful for track in followed) or (room and lost):
             interval = min(interval, _DOUBT_FRAMES)
         return self._frames >= interval

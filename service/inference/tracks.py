@@ -34,18 +34,22 @@ _TRUSTED_SHARE = (
 # Of the mean keypoint score that is usual for a hand: with less its crop shows something else, whatever the presence.
 # Blurred by a fiftieth of the picture's side hands keep half of it; what hides a hand leaves a quarter.
 _SEEN_SHARE = 0.35
+# Of the keypoints that must lie in the picture: at its edge a crop of a sleeve looks like a hand that has all but left,
+# and goes on doing so. What shows less is for the detector to see.
+_INSIDE_SHARE = 1 / 3
 _USUAL_SECONDS = 0.5  # what is usual is averaged over about this long
 _DOUBTFUL_PRESENCE = 0.6  # below this a detector should have a look
 _FAR_STEP = 0.3  # hand sizes from one frame to the next: the crop may have slid off to something else
 
-_REACH, _REACH_SPEED, _REACH_MOST = 1.0, 3.0, 2.5  # hand sizes; hand sizes a second
+_REACH, _REACH_SPEED, _REACH_MOST = 1.0, 6.0, 2.5  # hand sizes; hand sizes a second
 _SIZE_RATIO = 2.5
 NO_PAIR = 1.5
-_SHAPE_WEIGHT, _HANDEDNESS_WEIGHT, _YOUTH_WEIGHT, _LOST_COST = 0.5, 0.5, 0.05, 0.3
+_SHAPE_WEIGHT, _HANDEDNESS_WEIGHT, _YOUTH_WEIGHT, _LOST_COST = 0.5, 0.5, 0.05, 0.15
 _STALE_SECONDS = 0.3  # longer than between the frames of a busy service, four or five a second
 _SHORT_SECONDS = 0.15  # longer unseen than this, and …
 _SAME_HAND = 0.3  # … less likely than this the same of left and right: it must be …
-_REACH_OTHER = 0.5  # … this near, since one frame may be wrong about left and right
+_REACH_OTHER = 0.5  # … this near, since one frame may be wrong about left and right …
+_OTHER_SECONDS = 0.5  # … and not unseen for longer than this: then it is the other hand that has come
 
 
 class Handedness:
@@ -162,9 +166,13 @@ class Track:
         """The same for where it should be if the sightings that cannot be trusted were of something else."""
         return _around(self.trusted.predict(timestamp), np.full(4, CROP_MARGIN), width, height)
 
-    def shows(self, hand: Hand) -> bool:
-        """Whether what was found in its crop can be the hand, by how sure the keypoints are."""
-        return float(hand.keypoint_scores.mean()) >= _SEEN_SHARE * self._usual_keypoints
+    def shows(self, hand: Hand, width: int, height: int) -> bool:
+        """Whether what was found in its crop can be the hand, by how sure the keypoints are and how many lie in the
+        picture, which has that size.
+        """
+        inside = ((hand.keypoints >= 0) & (hand.keypoints < (width, height))).all(axis=1)  # (21,)
+        sure = float(hand.keypoint_scores.mean()) >= _SEEN_SHARE * self._usual_keypoints
+        return sure and float(inside.mean()) >= _INSIDE_SHARE
 
     def observe(self, hand: Hand, timestamp: float) -> None:
         """The hand was seen again."""
@@ -268,26 +276,39 @@ def pairing_cost(track: Track, hand: Hand, timestamp: float) -> float:
     """How unlikely it is that a hand is the track's: from 0 to about 2, `NO_PAIR` where another one is as likely,
     infinity where it cannot be.
 
-    Counts the distance from where the track should be, the change of shape and of size, and whether it is the
-    same hand of the pair; a track that was just seen is cheaper than a lost one, an older than a younger.
+    Counts the distance from where the track should be or, once it is lost, from where it was seen if that is nearer (a
+    hand that left the picture comes back there), the change of shape and of size, and whether it is the same hand of
+    the pair; a track that was just seen is cheaper than a lost one, an older than a younger.
     """
     unseen = timestamp - track.seen
     size = tight_box(hand.keypoints).side
-    ratio = max(size, track.size) / min(size, track.size)
+    larger = max(size, track.size)
+    ratio = larger / min(size, track.size)
     difference = hand.keypoints - track.predict(timestamp)  # (21, 2)
     centre = difference.mean(axis=0)
-    distance = float(np.linalg.norm(centre)) / max(size, track.size)
+    distance = float(np.linalg.norm(centre)) / larger
     same = same_side(track, hand)
-    reach = min(_REACH + _REACH_SPEED * unseen, _REACH_MOST)
-    if unseen > _SHORT_SECONDS and same < _SAME_HAND:
-        reach = _REACH_OTHER
+    reach = _reach(unseen, same)
+    if track.lost and unseen > _SHORT_SECONDS:
+        moved = (hand.keypoints - track.hand.keypoints).mean(axis=0)
+        distance = min(distance, float(np.linalg.norm(moved)) / larger)
     if ratio > _SIZE_RATIO or distance > reach:
         return math.inf
-    shape = float(np.linalg.norm(difference - centre, axis=1).mean()) / max(size, track.size)
+    shape = float(np.linalg.norm(difference - centre, axis=1).mean()) / larger
     youth = _YOUTH_WEIGHT / (1 + track.seen - track.born)
     lost = _LOST_COST * (1 + unseen) if track.lost else 0.0
     change = _SHAPE_WEIGHT * (shape + math.log(ratio)) + _HANDEDNESS_WEIGHT * (1 - same)
     return distance / reach + change + youth + lost
+
+
+def _reach(unseen: float, same: float) -> float:
+    """How far a hand may lie from where it is expected, in hand sizes; negative: it cannot be the same one.
+
+    unseen: seconds. same: `same_side`.
+    """
+    if unseen > _SHORT_SECONDS and same < _SAME_HAND:
+        return _REACH_OTHER if unseen <= _OTHER_SECONDS else -1.0
+    return min(_REACH + _REACH_SPEED * unseen, _REACH_MOST)
 
 
 def _around(keypoints: Points, margins: NDArray[np.float64], width: int, height: int) -> Box | None:

@@ -148,8 +148,42 @@ def test_a_hand_that_comes_back_soon_keeps_its_id(away: float) -> None:
 
 
 def test_a_hand_that_comes_back_late_is_a_new_one() -> None:
-    world = World(Actor(gone(still(), (2, 4))))
+    world = World(Actor(gone(still(), (2, 4.5))))
     assert play(world, Tracker(world), 6).ids == [[1, 2]]
+
+
+def test_a_hand_that_left_the_picture_keeps_its_id_where_it_comes_back() -> None:
+    """Out at the right edge in a third of a second and, after one and a half, back in there: not where it was going."""
+    outside = (0.55, 2.1)
+
+    def path(time: float) -> tuple[float, float] | None:
+        if outside[0] < time < outside[1]:
+            return None
+        return 420 + 400 * min(time, 0.55) if time < 1 else max(640 - 300 * (time - 2.1), 500), 240
+
+    world = World(Actor(path))
+    result = play(world, Tracker(world), 4, rate=10)
+    assert result.ids == [[1]]
+    assert result.told == result.seen
+
+
+def test_the_other_hand_that_comes_where_one_left_is_a_new_one() -> None:
+    world = World(Actor(gone(still(), (2, 10))), Actor(gone(still(), (0, 3)), right=False))
+    assert play(world, Tracker(world), 5).ids == [[1], [2]]
+
+
+def test_what_is_all_but_outside_the_picture_is_for_the_detector_to_see() -> None:
+    """A sleeve at the edge, where a hand has left: its crop goes on looking like one."""
+    world = World(Actor(lambda t: (min(320 + 240 * t, 655), 240), detected=True))
+    tracker = Tracker(world)
+    play(world, tracker, 1.5)
+    (actor,) = world.actors
+    keypoints = actor.keypoints(1.5)
+    assert keypoints is not None
+    assert 0 < (keypoints[:, 0] < WIDTH).mean() < 1 / 3
+    actor.detected = False
+    world.time = 1.5
+    assert tracker.update(np.zeros((HEIGHT, WIDTH, 3), np.uint8), 1.5).hands == []
 
 
 def test_the_other_hand_of_the_pair_is_a_new_one() -> None:
@@ -208,8 +242,8 @@ def test_a_picture_of_another_shape_has_its_hands_looked_for_anew() -> None:
 
 
 def test_ids_are_unique_and_count_up() -> None:
-    world = World(Actor(lambda t: (320, 240) if t % 3 < 1.5 else None))
-    result = play(world, Tracker(world), 12)
+    world = World(Actor(lambda t: (320, 240) if t % 4 < 1.5 else None))
+    result = play(world, Tracker(world), 16)
     assert result.ids == [[1, 2, 3, 4]]
 
 

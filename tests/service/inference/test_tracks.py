@@ -222,6 +222,29 @@ def test_a_hand_of_another_size_or_the_other_one_is_another_hand() -> None:
     assert pairing_cost(found, hand(100, 100, 300), 0.5) == math.inf
     assert pairing_cost(found, hand(180, 100, right=0.05), 0.5) == math.inf
     assert pairing_cost(found, hand(110, 100, right=0.05), 0.5) < math.inf  # so near it may be a slip
+    assert pairing_cost(found, hand(110, 100, right=0.05), 0.6) == math.inf  # but not when a while has passed
+
+
+def test_a_lost_hand_may_come_back_where_it_was_seen() -> None:
+    """And not only where it was going to."""
+    found = moving(600)
+    there = hand(700, 100)
+    followed = pairing_cost(found, there, 2.0)
+    found.lost = True
+    assert pairing_cost(found, there, 2.0) < followed - 0.3
+    on_its_way = hand(700 + 600 * 0.3 * (1 - math.exp(-0.1 / 0.3)), 100)
+    assert pairing_cost(found, on_its_way, 1.1) < pairing_cost(found, there, 1.1)  # too soon to turn round
+
+
+def test_a_hand_shows_where_it_is_sure_and_in_the_picture() -> None:
+    found = track(hand(100, 100))
+    assert found.shows(hand(100, 100), 640, 480)
+    assert found.shows(hand(-60, 100), 640, 480)  # two of five columns
+    assert not found.shows(hand(-95, 100), 640, 480)
+    assert not found.shows(hand(100, 470), 640, 480)
+    covered = hand(100, 100)
+    covered.keypoint_scores[:] *= 0.3
+    assert not found.shows(covered, 640, 480)
 
 
 def test_the_older_and_the_followed_track_is_cheaper() -> None:
