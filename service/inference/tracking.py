@@ -25,7 +25,7 @@ from service.inference.geometry import Image
 from service.inference.hands import Detection, Hand
 from service.inference.pipeline import Thresholds, check_image, merge_duplicates
 from service.inference.tracking_schedule import Schedule
-from service.inference.tracks import NO_PAIR, Track, pairing_cost
+from service.inference.tracks import NO_PAIR, Track, in_picture, pairing_cost
 from service.inference.tracks_crossing import rivals, uncross
 
 _LOST_PRESENCE = 0.5  # what a followed hand needs where the thresholds ask for less; a new one needs it too
@@ -264,12 +264,9 @@ class Tracker:
         ]
         least = self._least
         present = max(self._pipeline.thresholds.presence, _LOST_PRESENCE)
-        usable = [
-            hand
-            for track, hand in zip(following, followed, strict=True)
-            if hand.presence >= present and track.shows(hand, *self._size)
-        ]
-        usable += [hand for hand in answers if hand.presence >= present and hand.score >= least]
+        usable = [hand for track, hand in zip(following, followed, strict=True) if track.shows(hand)]
+        usable += [hand for hand in answers if hand.score >= least]
+        usable = [hand for hand in usable if hand.presence >= present and in_picture(hand, *self._size)]
         origin = {id(hand): detection for hand, detection in zip(found, asked, strict=True)}
         known = [track.hand for track in self._tracks if track.seen == now]
         hands = self._distinct(usable, known)

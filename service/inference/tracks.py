@@ -35,7 +35,7 @@ _TRUSTED_SHARE = (
 # Blurred by a fiftieth of the picture's side hands keep half of it; what hides a hand leaves a quarter.
 _SEEN_SHARE = 0.35
 # Of the keypoints that must lie in the picture: at its edge a crop of a sleeve looks like a hand that has all but left,
-# and goes on doing so. What shows less is for the detector to see.
+# and goes on doing so; and what shows less of itself may be of any size and either side.
 _INSIDE_SHARE = 1 / 3
 _USUAL_SECONDS = 0.5  # what is usual is averaged over about this long
 _DOUBTFUL_PRESENCE = 0.6  # below this a detector should have a look
@@ -166,13 +166,9 @@ class Track:
         """The same for where it should be if the sightings that cannot be trusted were of something else."""
         return _around(self.trusted.predict(timestamp), np.full(4, CROP_MARGIN), width, height)
 
-    def shows(self, hand: Hand, width: int, height: int) -> bool:
-        """Whether what was found in its crop can be the hand, by how sure the keypoints are and how many lie in the
-        picture, which has that size.
-        """
-        inside = ((hand.keypoints >= 0) & (hand.keypoints < (width, height))).all(axis=1)  # (21,)
-        sure = float(hand.keypoint_scores.mean()) >= _SEEN_SHARE * self._usual_keypoints
-        return sure and float(inside.mean()) >= _INSIDE_SHARE
+    def shows(self, hand: Hand) -> bool:
+        """Whether what was found in its crop can be the hand, by how sure the keypoints are."""
+        return float(hand.keypoint_scores.mean()) >= _SEEN_SHARE * self._usual_keypoints
 
     def observe(self, hand: Hand, timestamp: float) -> None:
         """The hand was seen again."""
@@ -264,6 +260,12 @@ class Track:
             depth=depth,
         )
         return hand.mirrored() if mirrored else hand
+
+
+def in_picture(hand: Hand, width: int, height: int) -> bool:
+    """Whether enough of a hand lies in a picture of that size to be followed."""
+    inside = ((hand.keypoints >= 0) & (hand.keypoints < (width, height))).all(axis=1)  # (21,)
+    return float(inside.mean()) >= _INSIDE_SHARE
 
 
 def same_side(track: Track, hand: Hand) -> float:

@@ -164,7 +164,7 @@ def test_a_hand_that_left_the_picture_keeps_its_id_where_it_comes_back() -> None
     world = World(Actor(path))
     result = play(world, Tracker(world), 4, rate=10)
     assert result.ids == [[1]]
-    assert result.told == result.seen
+    assert result.told >= result.seen - 1  # it is told once a third of it is in
 
 
 def test_the_other_hand_that_comes_where_one_left_is_a_new_one() -> None:
@@ -172,18 +172,15 @@ def test_the_other_hand_that_comes_where_one_left_is_a_new_one() -> None:
     assert play(world, Tracker(world), 5).ids == [[1], [2]]
 
 
-def test_what_is_all_but_outside_the_picture_is_for_the_detector_to_see() -> None:
-    """A sleeve at the edge, where a hand has left: its crop goes on looking like one."""
-    world = World(Actor(lambda t: (min(320 + 240 * t, 655), 240), detected=True))
-    tracker = Tracker(world)
-    play(world, tracker, 1.5)
-    (actor,) = world.actors
-    keypoints = actor.keypoints(1.5)
-    assert keypoints is not None
-    assert 0 < (keypoints[:, 0] < WIDTH).mean() < 1 / 3
-    actor.detected = False
-    world.time = 1.5
-    assert tracker.update(np.zeros((HEIGHT, WIDTH, 3), np.uint8), 1.5).hands == []
+def test_a_hand_is_told_while_a_third_of_it_is_in_the_picture() -> None:
+    """What a crop at the edge shows goes on looking like a hand that has all but left, and may be a sleeve."""
+    world = World(Actor(lambda t: (min(320 + 240 * t, 1285 - 320 - 240 * t), 240)))
+    told = set()
+    for index, frame in enumerate(play(world, Tracker(world), 3).frames):
+        keypoints = world.actors[0].keypoints(index / 30)
+        assert keypoints is not None
+        told.add(((keypoints[:, 0] < WIDTH).mean() >= 1 / 3, len(frame.hands)))
+    assert told == {(True, 1), (False, 0)}
 
 
 def test_the_other_hand_of_the_pair_is_a_new_one() -> None:

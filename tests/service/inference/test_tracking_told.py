@@ -149,7 +149,7 @@ def test_the_box_of_a_hand_that_has_come_in_over_the_edge_is_as_wide_as_of_any()
     """Where the picture cut the hand off when it was found, the detector's box ended before its keypoints."""
     world = World(Actor(lambda t: (320, max(240, 520 - 280 * t))))
     world.noise = 0.0
-    frame = play(world, Tracker(world, TrackingOptions(1, smoothing=False)), 1.1).frames[-1]
+    frame = play(world, Tracker(world, TrackingOptions(1, smoothing=False)), 1.4).frames[-1]
     box = frame.hands[0].hand.box
     assert (box.x + box.width / 2, box.y + box.height / 2) == pytest.approx((320, 240), abs=2)
     assert (box.width, box.height) == pytest.approx((1.14 * 120, 1.18 * 120), abs=2)

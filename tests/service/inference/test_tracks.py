@@ -7,7 +7,7 @@ import pytest
 
 from service.inference.geometry import agreed_box, tight_box
 from service.inference.hands import Box, Detection, Hand
-from service.inference.tracks import Handedness, Track, pairing_cost
+from service.inference.tracks import Handedness, Track, in_picture, pairing_cost
 
 SHAPE = np.array([(i % 5 / 4, i // 5 / 4) for i in range(21)], np.float32)  # 1 wide and 1 high
 SHAPE[20] = (0.5, 1.0)
@@ -236,15 +236,18 @@ def test_a_lost_hand_may_come_back_where_it_was_seen() -> None:
     assert pairing_cost(found, on_its_way, 1.1) < pairing_cost(found, there, 1.1)  # too soon to turn round
 
 
-def test_a_hand_shows_where_it_is_sure_and_in_the_picture() -> None:
-    found = track(hand(100, 100))
-    assert found.shows(hand(100, 100), 640, 480)
-    assert found.shows(hand(-60, 100), 640, 480)  # two of five columns
-    assert not found.shows(hand(-95, 100), 640, 480)
-    assert not found.shows(hand(100, 470), 640, 480)
-    covered = hand(100, 100)
+def test_a_covered_hand_does_not_show() -> None:
+    found, covered = track(hand(100, 100)), hand(100, 100)
+    assert found.shows(covered)
     covered.keypoint_scores[:] *= 0.3
-    assert not found.shows(covered, 640, 480)
+    assert not found.shows(covered)
+
+
+def test_a_third_of_a_hand_is_enough() -> None:
+    assert in_picture(hand(-60, 100), 640, 480)  # two of five columns
+    assert not in_picture(hand(-80, 100), 640, 480)  # one
+    assert in_picture(hand(100, 440), 640, 480)
+    assert not in_picture(hand(100, 470), 640, 480)
 
 
 def test_the_older_and_the_followed_track_is_cheaper() -> None:
