@@ -213,6 +213,7 @@ def test_what_is_more_alike_is_cheaper(nearer: Hand, further: Hand) -> None:
 def test_a_hand_may_be_further_away_the_longer_it_was_unseen() -> None:
     found = track(hand(100, 100))
     assert pairing_cost(found, hand(280, 100), 0.03) == math.inf
+    assert pairing_cost(found, hand(280, 100), 0.14) < math.inf  # 13 hand sizes a second
     assert pairing_cost(found, hand(280, 100), 0.5) < math.inf
     assert pairing_cost(found, hand(500, 100), 10.0) == math.inf
 
