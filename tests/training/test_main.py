@@ -70,8 +70,9 @@ def test_files_that_cannot_be_read_or_written_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "photos").mkdir()
-    assert told(capsys, "--data", str(tmp_path), "evaluate", "photos").endswith("photos: Is a directory\n")
-    assert told(capsys, "export", "none.pt") == (
+    data = ("--data", str(tmp_path))
+    assert told(capsys, *data, "evaluate", "photos").endswith("photos: Is a directory\n")
+    assert told(capsys, *data, "export", "none.pt") == (
         "python -m training export: none.pt: No such file or directory\n"
     )
 
