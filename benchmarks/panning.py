@@ -10,6 +10,7 @@ import argparse
 import math
 import multiprocessing
 import random
+import statistics
 from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -52,14 +53,16 @@ def main() -> None:
     random.Random(5).shuffle(usable)
     follow = partial(measure, photos, options.rate, options.seconds, options.precision)
     with multiprocessing.get_context("spawn").Pool(available_cores()) as crew:
-        clips = crew.map(follow, usable[: options.count], chunksize=4)
+        measured = crew.map(follow, usable[: options.count], chunksize=4)
+    clips = [clip for clip in measured if clip is not None]
+    missed = [clip.missed for clip in clips if math.isfinite(clip.missed)]
     frames = sum(clip.frames for clip in clips)
     hands = sum(clip.hands for clip in clips)
     print(
         f"{len(clips)} photos, {hands} hands, {frames} frames at {options.rate:g} a second\n"
         f"another number on return to the picture: {sum(clip.renumbered for clip in clips)}\n"
         f"another number while in the picture:     {sum(clip.switches for clip in clips)}\n"
-        f"clear hands that were not told:          {sum(c.missed * c.frames for c in clips) / frames:.2%}\n"
+        f"not told, of a photo's clear hands:      {statistics.mean(missed):.2%}\n"
         f"told where no hand is labelled:          {sum(c.extra * c.frames for c in clips) / frames:.3f} a frame"
     )
 
@@ -75,8 +78,8 @@ def all_small_and_posed(photos: CocoHands, index: int) -> bool:
 
 def measure(
     photos: CocoHands, rate: float, seconds: float, precision: ServedPrecision, index: int
-) -> TrackScores:
-    """Follow the hands of one photo."""
+) -> TrackScores | None:
+    """Follow the hands of one photo; None if the window meets none."""
     cv2.setNumThreads(1)
     photo, tracker = photos[index], Tracker(pipeline(precision))
     keypoints = [hand.keypoints for hand in photo.hands if hand.keypoints is not None]
@@ -91,7 +94,7 @@ def measure(
                 truth[number] = TrueHand(there, clear)
         told = tracker.update(frame, timestamp).hands
         observations.append(Observation(truth, {hand.track_id: hand.hand.keypoints for hand in told}))
-    return score(observations)
+    return score(observations) if any(seen.truth for seen in observations) else None
 
 
 @cache

@@ -38,7 +38,7 @@ missed     share of frames in which a clear hand was not told; extra: told hands
 error      mean distance of the keypoints from the truth, % of the hand's size
 jitter     of still hands, from frame to frame, % of the hand's size: unsmoothed → smoothed, and how much less
 glitches   share of a still hand's frames in which its keypoints jump by more than 5 % of its size, smoothed
-lag        frames that smoothing makes a moving hand late; slow and fast: below and above 1 hand size a second
+lag        frames that smoothing makes a moving hand late; slow, fast: below and above 1/30 of its size a frame
 hidden     frames until a hand that was hidden is told again, mean (most); returned: one that was out of the picture
 label      told hands with the right handedness; detector: share of frames it ran in
 ms         processor time per frame, mean"""

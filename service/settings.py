@@ -166,8 +166,8 @@ class Settings(BaseSettings):
         default=6,
         ge=1,
         le=1000,
-        description="Streams look for further hands on one of this many frames; in between they track the "
-        "hands they have.",
+        description="Streams look for further hands on one of this many frames, more often just after a loss; "
+        "in between they track the hands they have.",
     )
     allowed_origins: str = Field(
         default="",

@@ -131,7 +131,6 @@ class Tracker:
         if not detector_ran and any(track.lost for track in followed):
             detector_ran = True
             self._look(image, self._detect(image), True)
-        self._forget()
         return TrackedFrame(self._report(), detector_ran, self._detect_ms, self._pose_ms)
 
     @property
@@ -151,6 +150,7 @@ class Tracker:
         if timestamp < self._timestamp:
             raise ValueError(f"time went back from {self._timestamp} to {timestamp}")
         self._timestamp = timestamp
+        self._forget()
         self._schedule.next_frame(timestamp)
         self._detect_ms = self._pose_ms = 0.0
         size = (image.shape[1], image.shape[0])
@@ -264,9 +264,15 @@ class Tracker:
         ]
         least = self._least
         present = max(self._pipeline.thresholds.presence, _LOST_PRESENCE)
-        usable = [hand for track, hand in zip(following, followed, strict=True) if track.shows(hand)]
-        usable += [hand for hand in answers if hand.score >= least]
-        usable = [hand for hand in usable if hand.presence >= present and in_picture(hand, *self._size)]
+        usable = [
+            hand
+            for track, hand in zip(following, followed, strict=True)
+            if track.shows(hand) and in_picture(hand, *self._size, followed=True)
+        ]
+        usable += [
+            hand for hand in answers if hand.score >= least and in_picture(hand, *self._size, followed=False)
+        ]
+        usable = [hand for hand in usable if hand.presence >= present]
         origin = {id(hand): detection for hand, detection in zip(found, asked, strict=True)}
         known = [track.hand for track in self._tracks if track.seen == now]
         hands = self._distinct(usable, known)
@@ -302,6 +308,7 @@ class Tracker:
         ]
 
     def _forget(self) -> None:
+        """Those that were lost too long ago, and of the others all but the latest."""
         lost = [t for t in self._tracks if t.lost and self._timestamp - t.lost_at <= _MEMORY_SECONDS]
         lost = sorted(lost, key=lambda t: t.lost_at)[-2 * self.options.max_hands :]
         self._tracks = [t for t in self._tracks if not t.lost or t in lost]

@@ -34,9 +34,10 @@ _TRUSTED_SHARE = (
 # Of the mean keypoint score that is usual for a hand: with less its crop shows something else, whatever the presence.
 # Blurred by a fiftieth of the picture's side hands keep half of it; what hides a hand leaves a quarter.
 _SEEN_SHARE = 0.35
-# Of the keypoints that must lie in the picture: at its edge a crop of a sleeve looks like a hand that has all but left,
-# and goes on doing so; and what shows less of itself may be of any size and either side.
-_INSIDE_SHARE = 1 / 3
+# Of the keypoints that must lie in the picture, for a hand that is followed and for one that is not: at its edge a crop
+# of a sleeve looks like a hand that has all but left, and goes on doing so; and what shows less of itself may be of any
+# size and either side.
+_INSIDE_SHARE, _INSIDE_NEW = 0.25, 0.4
 _USUAL_SECONDS = 0.5  # what is usual is averaged over about this long
 _DOUBTFUL_PRESENCE = 0.6  # below this a detector should have a look
 _FAR_STEP = 0.3  # hand sizes from one frame to the next: the crop may have slid off to something else
@@ -49,7 +50,7 @@ _STALE_SECONDS = 0.3  # longer than between the frames of a busy service, four o
 _SHORT_SECONDS = 0.15  # longer unseen than this, and …
 _SAME_HAND = 0.3  # … less likely than this the same of left and right: it must be …
 _REACH_OTHER = 0.5  # … this near, since one frame may be wrong about left and right …
-_OTHER_SECONDS = 0.5  # … and not unseen for longer than this: then it is the other hand that has come
+_OTHER_SECONDS = 0.8  # … and not lost for longer than this: then it is the other hand that has come
 
 
 class Handedness:
@@ -262,10 +263,12 @@ class Track:
         return hand.mirrored() if mirrored else hand
 
 
-def in_picture(hand: Hand, width: int, height: int) -> bool:
-    """Whether enough of a hand lies in a picture of that size to be followed."""
+def in_picture(hand: Hand, width: int, height: int, *, followed: bool) -> bool:
+    """Whether enough of a hand lies in a picture of that size. followed: it was told before, and less is enough, so
+    that a hand at the bar does not flicker.
+    """
     inside = ((hand.keypoints >= 0) & (hand.keypoints < (width, height))).all(axis=1)  # (21,)
-    return float(inside.mean()) >= _INSIDE_SHARE
+    return float(inside.mean()) >= (_INSIDE_SHARE if followed else _INSIDE_NEW)
 
 
 def same_side(track: Track, hand: Hand) -> float:
@@ -278,9 +281,9 @@ def pairing_cost(track: Track, hand: Hand, timestamp: float) -> float:
     """How unlikely it is that a hand is the track's: from 0 to about 2, `NO_PAIR` where another one is as likely,
     infinity where it cannot be.
 
-    Counts the distance from where the track should be or, once it is lost, from where it was seen if that is nearer (a
-    hand that left the picture comes back there), the change of shape and of size, and whether it is the same hand of
-    the pair; a track that was just seen is cheaper than a lost one, an older than a younger.
+    Counts the distance from where the track should be or, where it is lost for more than a moment, from where it was
+    seen if that is nearer (a hand that left the picture comes back there), the change of shape and of size, and whether
+    it is the same hand of the pair; a track that was just seen is cheaper than a lost one, an older than a younger.
     """
     unseen = timestamp - track.seen
     size = tight_box(hand.keypoints).side
@@ -290,7 +293,7 @@ def pairing_cost(track: Track, hand: Hand, timestamp: float) -> float:
     centre = difference.mean(axis=0)
     distance = float(np.linalg.norm(centre)) / larger
     same = same_side(track, hand)
-    reach = _reach(unseen, same)
+    reach = _reach(unseen, same, lost=track.lost)
     if track.lost and unseen > _SHORT_SECONDS:
         moved = (hand.keypoints - track.hand.keypoints).mean(axis=0)
         distance = min(distance, float(np.linalg.norm(moved)) / larger)
@@ -303,13 +306,13 @@ def pairing_cost(track: Track, hand: Hand, timestamp: float) -> float:
     return distance / reach + change + youth + lost
 
 
-def _reach(unseen: float, same: float) -> float:
+def _reach(unseen: float, same: float, *, lost: bool) -> float:
     """How far a hand may lie from where it is expected, in hand sizes; negative: it cannot be the same one.
 
-    unseen: seconds. same: `same_side`.
+    unseen: seconds; those of a followed hand are the time between two frames. same: `same_side`.
     """
     if unseen > _SHORT_SECONDS and same < _SAME_HAND:
-        return _REACH_OTHER if unseen <= _OTHER_SECONDS else -1.0
+        return -1.0 if lost and unseen > _OTHER_SECONDS else _REACH_OTHER
     return min(_REACH + _REACH_SPEED * unseen, _REACH_MOST)
 
 
