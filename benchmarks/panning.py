@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 from service.engines.factory import Runtime
 from service.engines.loaded import ServedPrecision
 from service.inference.cores import available_cores
-from service.inference.geometry import Image
+from service.inference.geometry import Image, inside
 from service.inference.pipeline import Pipeline
 from service.inference.tracking import Tracker
+from training.augment import transform
 from training.datasets.coco import CocoHands
 from training.options import add_precision
 from training.paths import data_root
+from training.pose_pictures import has_pose
 from training.track_metrics import Observation, TrackScores, TrueHand, score
 
 _WINDOW = 0.6  # of the photo's width and height
@@ -70,9 +72,9 @@ def main() -> None:
 def all_small_and_posed(photos: CocoHands, index: int) -> bool:
     """Whether every hand of a photo has keypoints, and room to leave the window."""
     entry = photos.entries[index]
-    longer = max(photos[index].image.shape[:2])
+    longer = max(entry.size or photos[index].image.shape[:2])
     return bool(entry.hands) and all(
-        hand.keypoints is not None and float(hand.box[2:].max()) <= 0.4 * longer for hand in entry.hands
+        has_pose(hand) and float(hand.box[2:].max()) <= 0.4 * longer for hand in entry.hands
     )
 
 
@@ -87,9 +89,8 @@ def measure(
     for timestamp, frame, matrix in pan(photo.image, rate, seconds, index):
         truth = {}
         for number, points in enumerate(keypoints):
-            there = points @ matrix[:, :2].T + matrix[:, 2]
-            size = np.array([frame.shape[1], frame.shape[0]])
-            clear = float(((there >= 0) & (there < size)).all(axis=1).mean())
+            there = transform(points, matrix).astype(np.float32)
+            clear = float(inside(there, frame.shape[1], frame.shape[0]).mean())
             if clear > 0:
                 truth[number] = TrueHand(there, clear)
         told = tracker.update(frame, timestamp).hands

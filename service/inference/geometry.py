@@ -180,6 +180,11 @@ def tight_box(keypoints: NDArray[np.floating]) -> Box:
     return Box.from_corners(x0, y0, max(x1, x0 + 1), max(y1, y0 + 1))
 
 
+def inside(keypoints: NDArray[np.floating], width: int, height: int) -> NDArray[np.bool_]:
+    """(21,) which of the keypoints (21, 2) lie in a picture of that size."""
+    return np.asarray(((keypoints >= 0) & (keypoints < (width, height))).all(axis=1))
+
+
 def hand_box(keypoints: NDArray[np.float32], width: int, height: int) -> Box | None:
     """The box around what keypoints belong to, clipped to the picture; None where all of that lies outside."""
     reach = _REACH[:, None] * np.float32(tight_box(keypoints).side)  # (21, 1)

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from service.inference.geometry import agreed_box, tight_box, within
+from service.inference.geometry import agreed_box, inside, tight_box, within
 from service.inference.hands import Box, Detection, Hand, Label
 from service.inference.margins import Margins
 from service.inference.smoothing import KeypointFilter, Points
@@ -264,11 +264,11 @@ class Track:
 
 
 def in_picture(hand: Hand, width: int, height: int, *, followed: bool) -> bool:
-    """Whether enough of a hand lies in a picture of that size. followed: it was told before, and less is enough, so
-    that a hand at the bar does not flicker.
+    """Whether enough of a hand lies in a picture of that size. followed: it was seen in the last frame, and less is
+    enough, so that a hand at the bar does not flicker.
     """
-    inside = ((hand.keypoints >= 0) & (hand.keypoints < (width, height))).all(axis=1)  # (21,)
-    return float(inside.mean()) >= (_INSIDE_SHARE if followed else _INSIDE_NEW)
+    share = float(inside(hand.keypoints, width, height).mean())
+    return share >= (_INSIDE_SHARE if followed else _INSIDE_NEW)
 
 
 def same_side(track: Track, hand: Hand) -> float:

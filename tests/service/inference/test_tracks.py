@@ -223,14 +223,11 @@ def test_a_hand_of_another_size_or_the_other_one_is_another_hand() -> None:
     assert pairing_cost(found, hand(100, 100, 300), 0.5) == math.inf
     assert pairing_cost(found, hand(180, 100, right=0.05), 0.5) == math.inf
     assert pairing_cost(found, hand(110, 100, right=0.05), 0.5) < math.inf  # so near it may be a slip
-    assert (
-        pairing_cost(found, hand(110, 100, right=0.05), 1.0) < math.inf
-    )  # also where frames are that far apart
+    # Also where frames are far apart; but once it has been gone for a while the other one has come.
+    assert pairing_cost(found, hand(110, 100, right=0.05), 1.0) < math.inf
     found.lost = True
     assert pairing_cost(found, hand(110, 100, right=0.05), 0.7) < math.inf
-    assert (
-        pairing_cost(found, hand(110, 100, right=0.05), 0.9) == math.inf
-    )  # gone for a while: the other one has come
+    assert pairing_cost(found, hand(110, 100, right=0.05), 0.9) == math.inf
 
 
 def test_a_lost_hand_may_come_back_where_it_was_seen() -> None:
@@ -241,9 +238,8 @@ def test_a_lost_hand_may_come_back_where_it_was_seen() -> None:
     found.lost = True
     assert pairing_cost(found, there, 2.0) < followed - 0.3
     on_its_way = hand(700 + 600 * 0.3 * (1 - math.exp(-0.1 / 0.3)), 100)
-    assert (
-        pairing_cost(found, on_its_way, 1.1) < pairing_cost(found, there, 1.1) - 0.2
-    )  # too soon to turn round
+    too_soon = pairing_cost(found, there, 1.1)  # to turn round
+    assert pairing_cost(found, on_its_way, 1.1) < too_soon - 0.2
 
 
 def test_a_covered_hand_does_not_show() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.inference.geometry import inside
 from training.datasets.synthetic.appearance import HandAppearance
 from training.datasets.synthetic.backgrounds import Backgrounds
 from training.datasets.synthetic.camera import blurred, motion_at
@@ -219,19 +220,19 @@ class HandSequence:
         if np.prod(high - low) < LEAST_IN_PICTURE * np.prod(hand.box[2:]):
             return None
         keypoints = hand.keypoints - corner
-        inside = ((keypoints >= 0) & (keypoints < size)).all(axis=1)
+        visible = hand.visible & inside(keypoints, self.width, self.height)
         box = np.concatenate([low, high - low]).astype(np.float32)
-        return replace(hand, box=box, keypoints=keypoints, visible=hand.visible & inside)
+        return replace(hand, box=box, keypoints=keypoints, visible=visible)
 
     def _clear(self, hand: StagedHand, fragments: Fragments, owners: NDArray[np.int16]) -> float:
         """The share of a hand's keypoints that lie in the picture with nothing but the hand itself in front of them."""
         places = hand.keypoints[:, :2] - self._corner
-        inside: NDArray[np.bool_] = np.all((places >= 0) & (places < [self.width, self.height]), axis=1)
-        columns, rows = np.floor(hand.keypoints[inside, :2] * SAMPLES).astype(int).T
-        covered = (fragments.depth[rows, columns] < hand.keypoints[inside, 2]) & (
+        there = inside(places, self.width, self.height)
+        columns, rows = np.floor(hand.keypoints[there, :2] * SAMPLES).astype(int).T
+        covered = (fragments.depth[rows, columns] < hand.keypoints[there, 2]) & (
             owners[rows, columns] != hand.owner
         )
-        return float((~covered).sum() / len(inside))
+        return float((~covered).sum() / len(there))
 
     def _cut(self, square: NDArray[Any]) -> NDArray[Any]:
         """The picture's part of the square that is rendered."""
